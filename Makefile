@@ -1,0 +1,48 @@
+# One command a task; CI calls the same ones.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/demo
+
+.DEFAULT_GOAL := help
+
+help:  ## list the tasks
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "mmtrace needs Python 3.10 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --prerelease=if-necessary-or-explicit --editable '.[all]' --group dev
+	@touch $@
+
+setup: $(STAMP)  ## make the virtual environment
+
+demo: $(STAMP)  ## set up and run the main job: the demo pipeline with its viewer
+	$(BIN)/mmtrace demo $(ARGS)
+
+check: $(STAMP)  ## lint, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## format and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+system-packages:  ## the programs that the tests run: Chromium and a Redis server
+	@bash tests/install_system_packages.sh
+
+test: $(STAMP) system-packages  ## set up and run the tests
+	$(BIN)/pytest $(ARGS)
+
+test-pythons: $(STAMP)  ## the unit tests on every supported Python, and on the oldest and newest OpenTelemetry
+	bash tests/pythons.sh $(UNIT_TESTS)
+
+bench: $(STAMP)  ## the benchmarks, against the stock SDK
+	for program in span_cost import_time serve_ingest; do $(BIN)/python benchmarks/$$program.py || exit 1; done
+
+.PHONY: help setup demo check format system-packages test test-pythons bench

@@ -1,0 +1,63 @@
+"""The guard around telemetry: a fault of ours is counted and logged once per cause, and never reaches the caller."""
+
+import functools
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Final, ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+logger: Final = logging.getLogger("mmtrace")
+
+faults: Final[Counter[str]] = Counter()
+"""How often each cause happened."""
+
+_unsaid: Final[deque[tuple[int, str, BaseException | None]]] = deque(maxlen=64)
+_said: Final[set[str]] = set()
+
+strict = False
+"""Whether a fault is raised again; only the test kit sets it."""
+
+
+def report(cause: str, message: str, error: BaseException | None = None, level: int = logging.WARNING) -> None:
+    """Count `cause` and keep its first message for the log.
+
+    Logging takes locks, and a finalizer may run inside any of them: what is reported here is said later, by `say`.
+    """
+    faults[cause] += 1
+    if cause not in _said:
+        _said.add(cause)
+        _unsaid.append((level, message, error))
+
+
+def say() -> None:
+    """Log what was reported since the last time; called where waiting is allowed: by the worker, by flush and by exit."""
+    while _unsaid:
+        level, message, error = _unsaid.popleft()
+        logger.log(level, message, exc_info=error)
+
+
+def forget() -> None:
+    """Forget all causes, as in a new process; for tests and for `configure()`."""
+    faults.clear()
+    _said.clear()
+    _unsaid.clear()
+
+
+def never_raises(function: Callable[_P, _R]) -> Callable[_P, _R | None]:
+    """Return `function` with every Exception reported instead of raised; it then returns None."""
+    cause = f"{function.__module__}.{function.__qualname__}"
+
+    @functools.wraps(function)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if strict:
+                raise
+            report(cause, f"mmtrace: {cause} failed and was left out: {error!r}", error)
+            return None
+
+    return guarded
