@@ -83,6 +83,10 @@ COMPUTE_START: Final = "mmtrace.compute.start"
 """event: the request left the queue and its batch began to compute."""
 FIRST_OUTPUT: Final = "mmtrace.first_output"
 """event: a stream produced its first item."""
+OUTPUT_STALL: Final = "mmtrace.output.stall"
+"""event: an item of a stream came after over five times the median gap."""
+CONTENT_EVENT: Final = "gen_ai.client.inference.operation.details"
+"""event: what a model was given and answered, where content goes to events."""
 
 # --- standard names -------------------------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ def report(cause: str, message: str, error: BaseException | None = None, level: 
 
 
 def say() -> None:
-    """Log what was reported since the last time; called where waiting is allowed: by the worker, by flush and by exit."""
+    """Log what was reported since the last time; called where waiting is allowed: by the worker, flush and exit."""
     while _unsaid:
         level, message, error = _unsaid.popleft()
         logger.log(level, message, exc_info=error)

@@ -3,7 +3,7 @@
 import os
 import random
 
-_random = random.Random()
+_random = random.Random()  # noqa: S311  # ids are no secrets
 _getrandbits = _random.getrandbits
 
 if hasattr(os, "register_at_fork"):

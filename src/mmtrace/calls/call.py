@@ -1,0 +1,291 @@
+"""A call: one operation with a span, whose context is entered step by step, and which ends once.
+
+A function's call has one step. A stream has one for each item, so that its consumer never runs inside the stream's
+span. `end()` may come from any thread or from a finalizer, as often as it likes: the first one counts.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, TypeAlias
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TraceFlags, Tracer
+
+from mmtrace import attributes as names
+from mmtrace.calls import telemetry
+from mmtrace.calls.context import attached, current_context, open_call, with_open, with_span
+from mmtrace.calls.model import Model
+from mmtrace.calls.outcome import Outcome, error_type_of, outcome_of
+from mmtrace.calls.outputs import Outputs
+from mmtrace.recording import guard
+from mmtrace.spans import clock
+
+Attributes: TypeAlias = Mapping[str, Any]
+
+_KEYS: Final = {
+    "batch_size": names.BATCH_SIZE,
+    "padding_ratio": names.BATCH_PADDING_RATIO,
+    "input_tokens": names.INPUT_TOKENS,
+    "output_tokens": names.OUTPUT_TOKENS,
+    "input_bytes": names.INPUT_BYTES,
+    "input_shapes": names.INPUT_SHAPES,
+    "input_dtypes": names.INPUT_DTYPES,
+    "device": names.MODEL_DEVICE,
+    "dtype": names.MODEL_DTYPE,
+    "parameters": names.MODEL_PARAMETERS,
+    "phase": names.MODEL_PHASE,
+    "queue_duration": names.QUEUE_DURATION,
+    "device_duration": names.DEVICE_DURATION,
+    "deadline": names.DEADLINE,
+    "deadline_left": names.DEADLINE_LEFT,
+}
+_USAGE: Final = {
+    "input_tokens": names.GEN_AI_USAGE_INPUT_TOKENS,
+    "output_tokens": names.GEN_AI_USAGE_OUTPUT_TOKENS,
+}
+_MEASURED: Final = frozenset({"batch_size", "input_tokens", "output_tokens", "queue_duration", "device_duration"})
+
+
+class Call:
+    """Any operation: a span, the context in which it is current, and one end."""
+
+    __slots__ = ("__weakref__", "_began", "_open", "context", "span", "start_time")
+
+    def __init__(self, span: Span, context: Context, start_time: int, began: int) -> None:
+        self.span = span
+        self.context = context
+        self.start_time = start_time
+        self._began = began
+        self._open = [True]
+
+    @classmethod
+    def start(
+        cls,
+        name: str,
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        parent: Context | None = None,
+        links: Sequence[Link] = (),
+        attributes: Attributes | None = None,
+        start_time: int | None = None,
+        tracer: Tracer | None = None,
+    ) -> "Call":
+        """Start a call named `name` under `parent`, the current context where none is given.
+
+        `start_time` is in nanoseconds since the epoch, for an operation that began before it could be recorded.
+        """
+        context = current_context() if parent is None else parent
+        now, began = clock.wall(), clock.monotonic()
+        start = now if start_time is None else start_time
+        span = (tracer or telemetry.current.tracer).start_span(name, context, kind, attributes, links, start)
+        return cls(span, with_span(context, span), start, began - (now - start))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return not self._open
+
+    def step(self) -> AbstractContextManager[Context]:
+        """Return a block in which the call's context is current, for one step; never keep it across a yield."""
+        return attached(self.context)
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set an attribute of the span."""
+        self.span.set_attribute(key, value)
+
+    def end(
+        self, error: BaseException | None = None, *, outcome: Outcome | None = None, error_type: str | None = None
+    ) -> None:
+        """End the call; only the first time does anything.
+
+        `error` is what it ended with; `outcome` and `error_type` say what the exception alone does not.
+        """
+        try:
+            self._open.pop()
+        except IndexError:
+            return
+        self._end_after(clock.monotonic() - self._began, outcome or outcome_of(error), error, error_type)
+
+    def _end_after(
+        self, elapsed: int, outcome: Outcome, error: BaseException | None, error_type: str | None = None
+    ) -> None:
+        if outcome == "error":
+            error_type = error_type or (error_type_of(error) if error is not None else "_OTHER")
+        try:
+            try:
+                self._finish(elapsed, outcome, error, error_type)
+            finally:
+                self.span.end(self.start_time + elapsed)
+        except Exception as fault:
+            if guard.strict:
+                raise
+            guard.report("call.end", f"mmtrace: the end of a call could not be recorded: {fault!r}", fault)
+
+    def _finish(self, elapsed: int, outcome: Outcome, error: BaseException | None, error_type: str | None) -> None:
+        if outcome == "error":
+            self._record_error(error, error_type)
+        elif outcome == "cancelled":
+            self.span.set_attribute(names.OUTCOME, outcome)
+
+    def _record_error(self, error: BaseException | None, error_type: str | None) -> None:
+        span = self.span
+        if not span.is_recording():
+            return
+        if error is not None:
+            span.record_exception(error, escaped=True)
+        span.set_attribute(names.ERROR_TYPE, error_type or "_OTHER")
+        span.set_status(Status(StatusCode.ERROR, str(error) if error is not None else None))
+
+
+class ModelCall(Call):
+    """One call of a model: what `Call` does, and the model's metrics, also where sampling left the span out."""
+
+    __slots__ = ("_measured", "_outputs", "counted", "model")
+
+    def __init__(self, model: Model, counted: bool, span: Span, context: Context, start_time: int, began: int) -> None:
+        super().__init__(span, context, start_time, began)
+        self.model = model
+        self.counted = counted
+        self._measured: dict[str, Any] = {}
+        self._outputs: Outputs | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        parent: Context | None = None,
+        links: Sequence[Link] = (),
+        attributes: Attributes | None = None,
+        nested: bool = False,
+    ) -> "ModelCall | None":
+        """Start a call of `model`, or return None where it lies inside a call of the same runtime.
+
+        Inside a call of another runtime it is a child span without call metrics, so that one request counts once.
+        A model without a framework was named by the user and always counts; `nested=True` counts any other too.
+        """
+        context = current_context() if parent is None else parent
+        outer = None if nested else open_call(context)
+        if outer is not None and outer.same_runtime(model):
+            return None
+        start, began = clock.wall(), clock.monotonic()
+        given = {**model.attributes, **attributes} if attributes else model.attributes
+        span = telemetry.current.tracer.start_span(model.span_name, context, kind, given, links, start)
+        counted = outer is None or not model.framework
+        if counted:
+            model.series.begin()
+        return cls(model, counted, span, with_span(context, span), start, began)
+
+    def same_runtime(self, model: Model) -> bool:
+        """Whether a call of `model` inside this one is but a part of it."""
+        mine = self.model
+        return mine is model or bool(model.framework and mine.framework == model.framework)
+
+    def step(self) -> AbstractContextManager[Context]:
+        """Return a block in which the call is current, and open: the same runtime's inner calls are parts of it."""
+        return attached(with_open(self.context, self))
+
+    def set(
+        self,
+        *,
+        batch_size: int | None = None,
+        padding_ratio: float | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        input_bytes: int | None = None,
+        input_shapes: Sequence[str] | None = None,
+        input_dtypes: Sequence[str] | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        parameters: int | None = None,
+        phase: str | None = None,
+        queue_duration: float | None = None,
+        device_duration: float | None = None,
+        deadline: float | None = None,
+        deadline_left: float | None = None,
+        **unknown: Any,
+    ) -> None:
+        """Record facts of the call; durations in seconds, tokens and sizes as counts.
+
+        An unknown key is recorded as it is, counted, and logged once.
+        """
+        given = locals()
+        for key, attribute in _KEYS.items():
+            value = given[key]
+            if value is not None:
+                self._set(key, attribute, value)
+        for key, value in unknown.items():
+            guard.report(f"call.set({key})", f"mmtrace: call.set() does not know {key!r}; recorded as it is")
+            self.span.set_attribute(key, value)
+
+    def _set(self, key: str, attribute: str, value: Any) -> None:
+        self.span.set_attribute(attribute, value)
+        if key in _MEASURED:
+            self._measured[key] = value
+        if self.model.operation and key in _USAGE:
+            self.span.set_attribute(_USAGE[key], value)
+
+    def content(self, *, input: Any = None, output: Any = None) -> None:  # noqa: A002  # the pair reads best so
+        """Record what the model was given and answered, where content capture is on and the span is recorded.
+
+        Each is a value, or a function that makes it and runs only then.
+        """
+        policy = telemetry.current.content
+        if not policy.on or not self.span.is_recording():
+            return
+        found = {names.INPUT_CONTENT: input, names.OUTPUT_CONTENT: output}
+        texts = {key: self._text(policy.text, value) for key, value in found.items() if value is not None}
+        if policy.on_spans:
+            self.span.set_attributes(texts)
+        if policy.on_events:
+            self.span.add_event(names.CONTENT_EVENT, texts)
+
+    @staticmethod
+    def _text(render: Callable[[Any], str], value: Any) -> str:
+        try:
+            return render(value)
+        except Exception as fault:
+            guard.report("call.content", f"mmtrace: content could not be captured: {fault!r}", fault)
+            return ""
+
+    def output(self, count: int = 1) -> None:
+        """Note that `count` items of the answer are there, for time to first output and time per output."""
+        self.outputs.item(clock.monotonic(), count)
+
+    @property
+    def outputs(self) -> Outputs:
+        """What is known of the items of the answer, for a call that streams."""
+        if self._outputs is None:
+            self._outputs = Outputs(self._began)
+        return self._outputs
+
+    def _finish(self, elapsed: int, outcome: Outcome, error: BaseException | None, error_type: str | None) -> None:
+        super()._finish(elapsed, outcome, error, error_type)
+        span = self.span
+        if span.is_recording():
+            span.set_attribute(names.OUTCOME, outcome)
+            if self._outputs is not None:
+                self._outputs.record(span, self.start_time)
+        if self.counted and self._measure(elapsed, outcome, error_type):
+            span.set_attribute(names.EXEMPLAR, True)
+
+    def _measure(self, elapsed: int, outcome: Outcome, error_type: str | None) -> bool:
+        measured = self._measured
+        span_context = self.span.get_span_context()
+        sampled = span_context.trace_flags & TraceFlags.SAMPLED
+        outputs = self._outputs
+        return self.model.series.end(
+            outcome,
+            error_type or "",
+            elapsed / 1e9,
+            trace_id=span_context.trace_id if sampled else 0,
+            span_id=span_context.span_id if sampled else 0,
+            queue=measured.get("queue_duration"),
+            device=measured.get("device_duration"),
+            first_output=outputs.first if outputs else None,
+            per_output=outputs.per_output if outputs else None,
+            input_tokens=measured.get("input_tokens", 0),
+            output_tokens=measured.get("output_tokens", 0),
+            batch_size=measured.get("batch_size"),
+        )

@@ -1,0 +1,98 @@
+"""Contexts of calls: which one is open in this very task or thread, and how a context is entered and left."""
+
+import sys
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import Token
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from opentelemetry import context as api
+from opentelemetry.context import Context
+from opentelemetry.trace import Span
+from opentelemetry.trace.propagation import _SPAN_KEY
+
+if TYPE_CHECKING:
+    from mmtrace.calls.call import ModelCall
+
+_runtime: Final = api._RUNTIME_CONTEXT
+_SUPPRESS_KEY: Final = api._SUPPRESS_INSTRUMENTATION_KEY
+_OPEN_KEY: Final = api.create_key("mmtrace-open-call")
+
+current_context = api.get_current
+
+
+class Open(NamedTuple):
+    """A model call whose step runs in the task or thread that `place` identifies."""
+
+    call: "ModelCall"
+    place: int
+
+
+def here() -> int:
+    """Identify the running asyncio task, or the thread where none runs."""
+    asyncio = sys.modules.get("asyncio")
+    loop = asyncio._get_running_loop() if asyncio is not None else None
+    task = asyncio.current_task(loop) if asyncio is not None and loop is not None else None
+    return threading.get_ident() if task is None else id(task)
+
+
+def open_call(context: Context) -> "ModelCall | None":
+    """Return the model call that has not ended and whose step runs in this very task or thread."""
+    found = context.get(_OPEN_KEY)
+    if not isinstance(found, Open) or found.call.ended or found.place != here():
+        return None
+    return found.call
+
+
+def with_values(context: Context, values: Mapping[str, Any]) -> Context:
+    """Return `context` with `values` in it."""
+    return Context({**context, **values})
+
+
+def with_span(context: Context, span: Span) -> Context:
+    """Return `context` with `span` as its current one."""
+    return Context({**context, _SPAN_KEY: span})
+
+
+def with_open(context: Context, call: "ModelCall") -> Context:
+    """Return `context` with `call` as the open one of this task or thread."""
+    return Context({**context, _OPEN_KEY: Open(call, here())})
+
+
+class attached:  # noqa: N801  # used like a function, a class because it stands on the hot path
+    """Make `context` current inside the block.
+
+    Leaving it somewhere else than it was entered (a generator closed from another thread or by the collector)
+    changes nothing there and says nothing.
+    """
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> Context:
+        self._token: Token[Context] = _runtime.attach(self._context)
+        return self._context
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            _runtime.detach(self._token)
+        except (ValueError, RuntimeError):
+            pass  # entered in another context: there is nothing to leave here
+
+
+def suppressed() -> bool:
+    """Whether instrumentations are asked to record nothing here."""
+    return bool(current_context().get(_SUPPRESS_KEY))
+
+
+@contextmanager
+def suppress() -> Generator[None]:
+    """Let no instrumentation record anything inside the block."""
+    with attached(with_values(current_context(), {_SUPPRESS_KEY: True})):
+        yield

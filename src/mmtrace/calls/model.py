@@ -1,0 +1,52 @@
+"""The model that a call is a call of: its names, and what all its calls have in common."""
+
+from typing import Final
+
+from mmtrace import attributes as names
+from mmtrace.calls import telemetry
+from mmtrace.metrics import CallSeries
+
+_GEN_AI_OPERATIONS: Final = {
+    "generate": "text_completion",
+    "chat": "chat",
+    "text_completion": "text_completion",
+    "generate_content": "generate_content",
+    "embed": "embeddings",
+    "embeddings": "embeddings",
+    "retrieval": "retrieval",
+}
+"""Tasks that the GenAI conventions know, by the name of their operation."""
+
+
+class Model:
+    """One model: `name`, `version`, `task` and `framework`, each of low cardinality; they label its metrics.
+
+    Make it once and use it for every call: the span's name, the common attributes and the metric series are made once.
+    """
+
+    __slots__ = ("attributes", "framework", "name", "operation", "series", "span_name", "task", "version")
+
+    def __init__(self, name: str, version: str = "", task: str = "infer", framework: str = "") -> None:
+        self.name = name
+        self.version = version
+        self.task = task
+        self.framework = framework
+        self.span_name = f"{task} {name}"
+        self.operation = _GEN_AI_OPERATIONS.get(task)
+        self.attributes = self._attributes()
+        self.series: CallSeries = telemetry.metrics.series(name, version, task, framework)
+
+    def _attributes(self) -> dict[str, str]:
+        found = {names.MODEL_NAME: self.name, names.MODEL_TASK: self.task}
+        if self.version:
+            found[names.MODEL_VERSION] = self.version
+        if self.framework:
+            found[names.MODEL_FRAMEWORK] = self.framework
+        if self.operation:
+            found[names.GEN_AI_OPERATION_NAME] = self.operation
+            found[names.GEN_AI_PROVIDER_NAME] = self.framework or "_OTHER"
+            found[names.GEN_AI_REQUEST_MODEL] = self.name
+        return found
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, version={self.version!r}, task={self.task!r}, framework={self.framework!r})"

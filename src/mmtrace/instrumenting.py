@@ -1,0 +1,59 @@
+"""The one door for instrumentations, ours and anybody's: everything that a library file or a shape needs.
+
+A library file says where to hook (`Patch`) and how to read the library's requests and results; the rest is here.
+"""
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, get_current_span
+
+from mmtrace.calls import (
+    Batch,
+    Call,
+    Model,
+    ModelCall,
+    Ticket,
+    attached,
+    current_context,
+    error_type_of,
+    outcome_of,
+    suppress,
+    suppressed,
+)
+from mmtrace.calls.context import with_span
+from mmtrace.calls.iterators import traced_async_iterator, traced_iterator
+from mmtrace.patching import Instrumentation, Options, Patch
+from mmtrace.recording.carriers import Envelope, extract, inject
+from mmtrace.recording.guard import never_raises, report
+
+__all__ = [
+    "Batch",
+    "Call",
+    "Context",
+    "Envelope",
+    "Instrumentation",
+    "Link",
+    "Model",
+    "ModelCall",
+    "Options",
+    "Patch",
+    "Span",
+    "SpanContext",
+    "SpanKind",
+    "Status",
+    "StatusCode",
+    "Ticket",
+    "attached",
+    "current_context",
+    "error_type_of",
+    "extract",
+    "get_current_span",
+    "inject",
+    "never_raises",
+    "outcome_of",
+    "report",
+    "suppress",
+    "suppressed",
+    "traced_async_iterator",
+    "traced_iterator",
+    "with_span",
+]
