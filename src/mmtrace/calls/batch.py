@@ -58,7 +58,7 @@ class Ticket:
         return trace.get_current_span(self.context).get_span_context()
 
     def waited(self, at: int, monotonic: int) -> int:
-        """Return the nanoseconds from arrival to the moment `at` (epoch) and `monotonic`; negative if clocks disagree."""
+        """Return the nanoseconds from arrival to the moment `at` or `monotonic`; negative where clocks disagree."""
         if self.waiting_since is not None and self.pid == os.getpid():
             return monotonic - self.waiting_since
         return at - self.arrival
@@ -93,7 +93,7 @@ class Batch(ModelCall):
             [Link(ticket.span_context) for ticket in tickets if ticket.span_context.is_valid],
             start,
         )
-        super().__init__(model, False, span, with_span(root, span), start, began)
+        super().__init__(model, span, with_span(root, span), start, began, counted=False)
         self._given = given
         self._failed: dict[int, BaseException] = {}
         self.tickets = tickets
@@ -145,7 +145,7 @@ class Batch(ModelCall):
             arrival,
         )
         span.add_event(names.COMPUTE_START, timestamp=self.start_time)
-        share = ModelCall(self.model, True, span, ticket.context, arrival, self._began - queue)
+        share = ModelCall(self.model, span, ticket.context, arrival, self._began - queue, counted=True)
         share._measured["queue_duration"] = queue / 1e9
         share._end_after(queue + elapsed, outcome, error, error_type)
 

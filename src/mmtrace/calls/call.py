@@ -9,7 +9,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, TypeAlias
 
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TraceFlags, Tracer
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode, TraceFlags, Tracer
+
+from typing_extensions import Self
 
 from mmtrace import attributes as names
 from mmtrace.calls import telemetry
@@ -69,7 +71,7 @@ class Call:
         attributes: Attributes | None = None,
         start_time: int | None = None,
         tracer: Tracer | None = None,
-    ) -> "Call":
+    ) -> Self:
         """Start a call named `name` under `parent`, the current context where none is given.
 
         `start_time` is in nanoseconds since the epoch, for an operation that began before it could be recorded.
@@ -175,7 +177,7 @@ class ModelCall(Call):
         counted = outer is None or not model.framework
         if counted:
             model.series.begin()
-        return cls(model, counted, span, with_span(context, span), start, began)
+        return cls(model, span, with_span(context, span), start, began, counted=counted)
 
     def same_runtime(self, model: Model) -> bool:
         """Whether a call of `model` inside this one is but a part of it."""
@@ -289,3 +291,39 @@ class ModelCall(Call):
             output_tokens=measured.get("output_tokens", 0),
             batch_size=measured.get("batch_size"),
         )
+
+
+class PartOfCall:
+    """Stands for a call that is but a part of the open one: it takes everything and records nothing."""
+
+    span: Final = INVALID_SPAN
+
+    def set(self, **values: Any) -> None:
+        """Record nothing."""
+
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Record nothing."""
+
+    def content(self, *, input: Any = None, output: Any = None) -> None:  # noqa: A002  # as ModelCall.content
+        """Record nothing."""
+
+    def output(self, count: int = 1) -> None:
+        """Record nothing."""
+
+
+class PipelineCall(Call):
+    """One run of a pipeline: a call with its duration in the metrics."""
+
+    __slots__ = ("_name",)
+
+    @classmethod
+    def of(cls, name: str, *, parent: Context | None = None) -> "PipelineCall":
+        """Start a run of the pipeline `name`."""
+        call = cls.start(f"pipeline {name}", parent=parent, attributes={names.PIPELINE_NAME: name})
+        call._name = name
+        return call
+
+    def _finish(self, elapsed: int, outcome: Outcome, error: BaseException | None, error_type: str | None) -> None:
+        super()._finish(elapsed, outcome, error, error_type)
+        self.span.set_attribute(names.OUTCOME, outcome)
+        telemetry.metrics.pipeline(self._name, outcome, error_type or "", elapsed / 1e9)

@@ -22,7 +22,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 class Begin(Protocol):
     """Starts the call that one invocation is; returns None where it is but a part of an open one."""
 
-    def __call__(self, parent: Context) -> Call | None: ...
+    def __call__(self, parent: Context, /) -> Call | None:
+        """Start the call under `parent`."""
 
 
 def traced(begin: Begin) -> Callable[[_F], _F]:

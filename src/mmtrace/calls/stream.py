@@ -129,7 +129,7 @@ def _close(stream: Stream, generator: Generator[Any, Any, Any], owner: _Owner) -
 
 
 def drive_async(begin: Begin, generator: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
-    """Return an async generator that does what `generator` does, as the call that `begin` starts with its first item."""
+    """Return an async generator that does what `generator` does, as the call that `begin` starts with item one."""
     owner = _Owner()
     return owner.of(_drive_async(begin, generator, owner))  # type: ignore[no-any-return]
 

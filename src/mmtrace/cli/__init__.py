@@ -1,0 +1,73 @@
+"""mmtrace: distributed tracing and latency metrics for multi-model pipelines."""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from mmtrace._version import __version__
+from mmtrace.errors import CommandError, ConfigurationError, nearest
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` names and return the exit code: 0, 1 for a failure, 2 for wrong usage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except CommandError as error:
+        return _fail(error, error.exit_code)
+    except ConfigurationError as error:
+        return _fail(error, 2)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["--version"]:
+        print(f"mmtrace {__version__}")
+        return 0
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(_overview())
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in command_names():
+        raise CommandError(f"there is no command {name!r}; {nearest(name, command_names())}", 2)
+    command = load(name)
+    parser = _Parser(prog=f"mmtrace {name}", description=command.__doc__, formatter_class=_HelpFormatter)
+    command.add_arguments(parser)
+    return int(command.run(parser.parse_args(rest)))
+
+
+def command_names() -> tuple[str, ...]:
+    """Return the names of all commands: the modules of this package."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")))
+
+
+def load(name: str) -> ModuleType:
+    """Return the module of the command `name`; its docstring is the command's help."""
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def _overview() -> str:
+    lines = [__doc__ or "", "", "usage: mmtrace COMMAND [OPTIONS]", ""]
+    for name in command_names():
+        lines.append(f"  {name:<10}{(load(name).__doc__ or '').splitlines()[0]}")
+    return "\n".join([*lines, "", "mmtrace COMMAND --help tells more."])
+
+
+def _fail(error: Exception, exit_code: int) -> int:
+    print(f"mmtrace: {error}", file=sys.stderr)
+    return exit_code
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the lines of a docstring, and shows defaults."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake in one line, as all commands do."""
+
+    def error(self, message: str) -> "None":  # type: ignore[override]  # raises instead of leaving the process
+        raise CommandError(f"{message} (see {self.prog} --help)", 2)

@@ -1,0 +1,228 @@
+"""The user's verbs. Each does its work through `calls`; nothing here raises after `configure()`."""
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from opentelemetry import baggage
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, get_current_span
+
+from mmtrace import attributes as names
+from mmtrace._configure import configure, flush, instrument, shutdown, uninstrument
+from mmtrace.calls.batch import Batch, Ticket
+from mmtrace.calls.call import Call, ModelCall, PartOfCall, PipelineCall
+from mmtrace.calls.context import attached, current_context
+from mmtrace.calls.decorate import traced
+from mmtrace.calls.model import Model
+from mmtrace.pipeline import FlushResult
+from mmtrace.recording import carriers
+from mmtrace.recording.guard import never_raises
+
+__all__ = [
+    "aflush",
+    "ashutdown",
+    "attach",
+    "batch",
+    "configure",
+    "enqueue",
+    "flush",
+    "inject",
+    "instrument",
+    "keep",
+    "model",
+    "model_call",
+    "pipeline",
+    "shutdown",
+    "span",
+    "stage",
+    "uninstrument",
+]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_C = TypeVar("_C", bound=carriers.Carrier)
+_Shown = TypeVar("_Shown")
+
+
+class Block(Generic[_Shown]):
+    """A call as a `with` block, or as a decorator of functions of any kind."""
+
+    __slots__ = ("_begin", "_call", "_show", "_step")
+
+    def __init__(self, begin: Callable[[Context], Call | None], show: Callable[[Any], _Shown]) -> None:
+        self._begin = never_raises(begin)
+        self._show = show
+
+    def __call__(self, function: _F) -> _F:
+        """Return `function` as a function of the same kind, each of whose invocations is such a call."""
+        return traced(self._begin)(function)
+
+    def __enter__(self) -> _Shown:
+        self._call = call = self._begin(current_context())
+        self._step: AbstractContextManager[Any] | None = None
+        if call is not None:
+            self._step = call.step()
+            self._step.__enter__()
+        return self._show(call)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._step is not None:
+            self._step.__exit__(None, None, None)
+        if self._call is not None:
+            self._call.end(error)
+
+
+_PART = PartOfCall()
+_models: dict[tuple[str, str, str, str], Model] = {}
+_MOST_MODELS = 2_000
+
+
+def _model(name: str, version: str, task: str, framework: str) -> Model:
+    key = (name, version, task, framework)
+    found = _models.get(key)
+    if found is None:
+        found = Model(*key)
+        if len(_models) < _MOST_MODELS:
+            _models[key] = found
+    return found
+
+
+def _span_of(call: Call | None) -> Span:
+    return INVALID_SPAN if call is None else call.span
+
+
+def _call_of(call: Any) -> ModelCall:
+    return _PART if call is None else call
+
+
+def model(
+    name: str, *, version: str = "", task: str = "infer", framework: str = "", nested: bool = False
+) -> Callable[[_F], _F]:
+    """Decorate a function, coroutine function, generator or async generator as a call of the model `name`.
+
+    `task` is one of infer, generate, embed, rerank, classify, regress, detect, segment, ocr, asr, tts, transform, route.
+    Inside a call of the same `framework` it is a part of that call unless `nested`. A generator's call begins with its
+    first item and measures time to first output, time per output and the consumer's own time.
+    """
+    called = _model(name, version, task, framework)
+    return Block(lambda parent: ModelCall.of(called, parent=parent, nested=nested), _call_of)
+
+
+def model_call(
+    name: str,
+    *,
+    version: str = "",
+    task: str = "infer",
+    framework: str = "",
+    batch_size: int | None = None,
+    nested: bool = False,
+) -> Block[ModelCall]:
+    """Open a block that is one call of the model `name`; it gives the `ModelCall`, for `set()` and `content()`."""
+    called = _model(name, version, task, framework)
+
+    def begin(parent: Context) -> ModelCall | None:
+        call = ModelCall.of(called, parent=parent, nested=nested)
+        if call is not None and batch_size is not None:
+            call.set(batch_size=batch_size)
+        return call
+
+    return Block(begin, _call_of)
+
+
+def pipeline(name: str) -> Block[Span]:
+    """Decorate a function, or open a block, as one run of the pipeline `name`; its duration becomes a metric."""
+    return Block(lambda parent: PipelineCall.of(name, parent=parent), _span_of)
+
+
+def stage(name: str) -> Block[Span]:
+    """Decorate a function, or open a block, as the stage `name` of a pipeline that is not a model call."""
+    return Block(lambda parent: Call.start(f"stage {name}", parent=parent, attributes={names.STAGE_NAME: name}), _span_of)
+
+
+def span(
+    name: str,
+    /,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    links: Sequence[Link] = (),
+    attributes: dict[str, Any] | None = None,
+    **more: Any,
+) -> Block[Span]:
+    """Open a block, or decorate a function, as a span of any other kind; it gives the span.
+
+    `attributes` takes keys with dots, `more` those that are identifiers.
+    """
+    given = {**(attributes or {}), **more}
+    return Block(lambda parent: Call.start(name, kind=kind, parent=parent, links=links, attributes=given), _span_of)
+
+
+def batch(
+    name: str,
+    tickets: Iterable[Ticket | carriers.Carrier],
+    *,
+    version: str = "",
+    task: str = "infer",
+    framework: str = "",
+) -> Block[Batch]:
+    """Open a block that is one executed batch of the model `name` and serves all `tickets`.
+
+    A ticket comes from `enqueue()`, or is a carrier that `inject()` filled. When the block ends, each request's own trace
+    gets a span from its arrival to the end, with `mmtrace.queue.duration` and a link to the batch.
+    """
+    called = _model(name, version, task, framework)
+    served = tuple(tickets)
+    return Block(lambda parent: Batch.serving(called, served), _call_of)  # type: ignore[arg-type,return-value]
+
+
+def enqueue() -> Ticket:
+    """Return a ticket for one request that begins to wait now: its context and its time of arrival. It pickles."""
+    return Ticket.now()
+
+
+def inject(carrier: _C) -> _C:
+    """Write the current context and the time into `carrier`, and return it.
+
+    `carrier` is a mapping, a list of (key, value) pairs, or bytes, which come back wrapped in an envelope.
+    """
+    ticket = Ticket.now()
+    written = never_raises(carriers.inject)(carrier, ticket.context, arrival_ns=ticket.arrival)
+    return carrier if written is None else written
+
+
+@contextmanager
+def attach(carrier: Context | Ticket | carriers.Carrier) -> Generator[Context]:
+    """Make the context that `carrier` carries current inside the block; a carrier without one starts a new trace."""
+    with attached(_context_of(carrier)) as context:
+        yield context
+
+
+def _context_of(carrier: Context | Ticket | carriers.Carrier) -> Context:
+    if isinstance(carrier, Context):
+        return carrier
+    if isinstance(carrier, Ticket):
+        return carrier.context
+    return never_raises(carriers.extract)(carrier) or Context()
+
+
+@never_raises
+def keep() -> None:
+    """Ask tail sampling to keep this trace: marks the current span, and tells the services that follow by baggage."""
+    get_current_span().set_attribute(names.KEEP, True)
+    attached(baggage.set_baggage(names.KEEP, "true")).__enter__()
+
+
+async def aflush(timeout: float = 5.0) -> FlushResult:  # noqa: ASYNC109  # the deadline is part of the result
+    """Do what `flush` does without blocking the event loop."""
+    import asyncio
+
+    return await asyncio.to_thread(flush, timeout)
+
+
+async def ashutdown(timeout: float = 5.0) -> FlushResult:  # noqa: ASYNC109  # the deadline is part of the result
+    """Do what `shutdown` does without blocking the event loop."""
+    import asyncio
+
+    return await asyncio.to_thread(shutdown, timeout)
