@@ -120,6 +120,9 @@ EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 EXCEPTION_ESCAPED: Final = "exception.escaped"
 """string, event: whether the exception left the span."""
 
+STATUS_DESCRIPTION: Final = "otel.status_description"
+"""string: what the status of a span says; the key under which `redact` sees it."""
+
 HTTP_REQUEST_METHOD: Final = "http.request.method"
 """string: GET, POST, ...; `_OTHER` for an unknown one."""
 HTTP_REQUEST_METHOD_ORIGINAL: Final = "http.request.method_original"
@@ -205,6 +208,50 @@ GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 """int: tokens of the answer."""
 GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
 """double, seconds: from the request to the first chunk of the answer."""
+
+# --- names of former conventions ------------------------------------------------------------------------------------
+
+RENAMED: Final = {
+    "http.method": HTTP_REQUEST_METHOD,
+    "http.status_code": HTTP_RESPONSE_STATUS_CODE,
+    "http.url": URL_FULL,
+    "http.scheme": URL_SCHEME,
+    "http.user_agent": USER_AGENT_ORIGINAL,
+    "http.client_ip": CLIENT_ADDRESS,
+    "http.server_name": SERVER_ADDRESS,
+    "net.host.name": SERVER_ADDRESS,
+    "net.host.port": SERVER_PORT,
+    "net.peer.name": SERVER_ADDRESS,
+    "net.peer.port": SERVER_PORT,
+    "net.peer.ip": NETWORK_PEER_ADDRESS,
+    "net.sock.peer.addr": NETWORK_PEER_ADDRESS,
+    "net.sock.peer.port": NETWORK_PEER_PORT,
+    "net.protocol.name": NETWORK_PROTOCOL_NAME,
+    "net.protocol.version": NETWORK_PROTOCOL_VERSION,
+    "rpc.system": RPC_SYSTEM_NAME,
+    "rpc.grpc.status_code": RPC_RESPONSE_STATUS_CODE,
+    "messaging.operation": MESSAGING_OPERATION_TYPE,
+    "messaging.destination": MESSAGING_DESTINATION_NAME,
+    "messaging.message_id": MESSAGING_MESSAGE_ID,
+    "messaging.client_id": MESSAGING_CLIENT_ID,
+    "messaging.kafka.consumer.group": MESSAGING_CONSUMER_GROUP_NAME,
+    "messaging.kafka.partition": MESSAGING_DESTINATION_PARTITION_ID,
+    "messaging.kafka.destination.partition": MESSAGING_DESTINATION_PARTITION_ID,
+    "messaging.kafka.message.offset": MESSAGING_KAFKA_OFFSET,
+    "messaging.kafka.message_key": MESSAGING_KAFKA_MESSAGE_KEY,
+    "gen_ai.system": GEN_AI_PROVIDER_NAME,
+    "gen_ai.usage.prompt_tokens": GEN_AI_USAGE_INPUT_TOKENS,
+    "gen_ai.usage.completion_tokens": GEN_AI_USAGE_OUTPUT_TOKENS,
+    "db.system": "db.system.name",
+    "db.name": "db.namespace",
+    "db.statement": "db.query.text",
+    "db.operation": "db.operation.name",
+    "db.sql.table": "db.collection.name",
+    "peer.service": "service.peer.name",
+}
+"""What an attribute of an earlier convention is called now."""
+RENAMED_ON_SERVERS: Final = RENAMED | {"net.peer.name": CLIENT_ADDRESS, "net.peer.port": CLIENT_PORT}
+"""The same on SERVER spans, whose peer is the client."""
 
 # --- labels of metrics ----------------------------------------------------------------------------------------------
 
