@@ -4,17 +4,15 @@ A call is counted in cells that belong to the calling thread (see `cells` for wh
 a call inside an update). The reader sums the cells of all threads; it changes nothing, so that any number may read.
 """
 
-import functools
 import itertools
-import os
 import time
-import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from mmtrace import attributes as names
 from mmtrace.metrics.cells import Distribution, Exemplar, Line, Number
+from mmtrace.metrics.forks import start_over_in_children
 from mmtrace.metrics.shards import Sharded
 
 MAX_LABEL_SETS: Final = 2000
@@ -74,18 +72,17 @@ class ModelMetrics:
         self._series: dict[_Labels, CallSeries] = {}
         self._overflow_series = CallSeries(self, {names.METRIC_OVERFLOW: True})
         self._pipelines = _PipelineSeries(self, {})
-        self._start_over()
-        _instances.add(self)
-        _register_fork_hook()
+        self.start_over()
+        start_over_in_children(self)
 
-    def _start_over(self) -> None:
+    def start_over(self) -> None:
         """Forget every measurement: the state of a new process."""
         self.start_time = time.time_ns()
         self._cells: list[Number | Distribution] = []
         self._tickets = {metric.name: itertools.count() for metric in names.METRICS}
         self._overflow: dict[str, Line] = {}
         for series in (*self._series.values(), self._overflow_series, self._pipelines):
-            series._start_over()
+            series.start_over()
 
     def series(self, model: str, version: str = "", task: str = "", framework: str = "") -> "CallSeries":
         """Return the series of these labels, the same one for the same labels; empty labels are left out."""
@@ -153,8 +150,8 @@ class _Series(Sharded[_Shard]):
         self._attributes = attributes
         super().__init__()
 
-    def _start_over(self) -> None:
-        super()._start_over()
+    def start_over(self) -> None:
+        super().start_over()
         self._lines: dict[_Labels, Line] = {}
 
     def _fresh(self) -> _Shard:
@@ -309,16 +306,3 @@ def _total(line: Line, cells: Iterable[Number | Distribution]) -> Reading:
         sum=float(sum(part for _, part in parts)),
         exemplars=tuple(line.exemplars.latest()),
     )
-
-
-_instances: Final["weakref.WeakSet[ModelMetrics]"] = weakref.WeakSet()
-
-
-@functools.cache
-def _register_fork_hook() -> None:
-    os.register_at_fork(after_in_child=_start_over)
-
-
-def _start_over() -> None:
-    for metrics in _instances:
-        metrics._start_over()

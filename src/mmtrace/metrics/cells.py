@@ -3,7 +3,7 @@
 A cell is written by one thread only. Its updates need no lock, and none is taken: a finalizer may end a call inside any
 allocation, also inside an update of the same thread. Such an update loses nothing because each `x += y` here loads,
 adds and stores without a call and without an allocation that the garbage collector counts, and CPython looks at
-signals, finalizers and other threads only at calls, at jumps backwards and at allocations of containers.
+signals, finalizers and other threads only at calls, at jumps and at allocations of containers.
 """
 
 import time

@@ -31,9 +31,9 @@ class Sharded(Generic[_S]):
     __slots__ = ("_free", "_local")
 
     def __init__(self) -> None:
-        self._start_over()
+        self.start_over()
 
-    def _start_over(self) -> None:
+    def start_over(self) -> None:
         """Forget all shards; leases of the old ones still free them, to where nobody looks."""
         self._local = threading.local()
         self._free: deque[_S] = deque()

@@ -1,0 +1,113 @@
+"""Metrics of mmtrace's own scope, in the value types of the OpenTelemetry SDK."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+from opentelemetry.sdk.metrics import Exemplar
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Gauge,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    NumberDataPoint,
+    Sum,
+)
+
+from mmtrace import attributes as names
+from mmtrace.metrics.aggregator import Reading
+
+_TOTAL: Final = AggregationTemporality.CUMULATIVE
+
+
+class Health(Protocol):
+    """What the pipeline says of itself; read-only, in spans and bytes; `dropped` by reason."""
+
+    @property
+    def started(self) -> int:
+        """Sampled spans that ended."""
+
+    @property
+    def exported(self) -> int:
+        """Spans that a receiver accepted."""
+
+    @property
+    def sampled_out(self) -> int:
+        """Spans that sampling left out."""
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Spans that could not be kept, by reason."""
+
+    @property
+    def queue_spans(self) -> int:
+        """Spans that wait."""
+
+    @property
+    def queue_bytes(self) -> int:
+        """Bytes that wait."""
+
+    @property
+    def queue_capacity(self) -> int:
+        """Bytes that may wait."""
+
+
+def of_calls(readings: Iterable[Reading], start: int, now: int) -> Iterator[Metric]:
+    """Yield the metrics of model calls and pipelines; `start` and `now` in nanoseconds since the epoch."""
+    by_metric: dict[str, list[Reading]] = {}
+    for reading in readings:
+        by_metric.setdefault(reading.line.metric.name, []).append(reading)
+    for metric in names.METRICS:
+        points = by_metric.get(metric.name)
+        if points and metric.kind == "histogram":
+            yield _metric(metric, Histogram([_histogram_point(point, start, now) for point in points], _TOTAL))
+        elif points:
+            numbers = [NumberDataPoint(dict(point.line.attributes), start, now, point.value) for point in points]
+            yield _metric(metric, Sum(numbers, _TOTAL, is_monotonic=metric.kind == "counter"))
+
+
+def of_pipeline(health: Health, start: int, now: int) -> Iterator[Metric]:
+    """Yield the metrics of the pipeline; `start` and `now` in nanoseconds since the epoch."""
+    counters = (
+        (names.SDK_SPANS_STARTED, health.started),
+        (names.SDK_SPANS_EXPORTED, health.exported),
+        (names.SDK_SPANS_SAMPLED_OUT, health.sampled_out),
+    )
+    for metric, value in counters:
+        yield _metric(metric, Sum([NumberDataPoint({}, start, now, value)], _TOTAL, is_monotonic=True))
+    dropped = [
+        NumberDataPoint({names.LABEL_REASON: reason}, start, now, spans) for reason, spans in health.dropped.items()
+    ]
+    if dropped:
+        yield _metric(names.SDK_SPANS_DROPPED, Sum(dropped, _TOTAL, is_monotonic=True))
+    gauges = (
+        (names.SDK_QUEUE_SPANS, health.queue_spans),
+        (names.SDK_QUEUE_BYTES, health.queue_bytes),
+        (names.SDK_QUEUE_CAPACITY, health.queue_capacity),
+    )
+    for metric, value in gauges:
+        yield _metric(metric, Gauge([NumberDataPoint({}, start, now, value)]))
+
+
+def _metric(metric: names.Metric, data: Histogram | Sum | Gauge) -> Metric:
+    return Metric(metric.name, metric.description, metric.unit, data)
+
+
+def _histogram_point(reading: Reading, start: int, now: int) -> HistogramDataPoint:
+    """Return the point of a histogram; it has neither least nor greatest value, which OTLP leaves optional."""
+    unknown: Any = None
+    return HistogramDataPoint(
+        attributes=dict(reading.line.attributes),
+        start_time_unix_nano=start,
+        time_unix_nano=now,
+        count=sum(reading.counts),
+        sum=reading.sum,
+        bucket_counts=reading.counts,
+        explicit_bounds=reading.line.bounds,
+        min=unknown,
+        max=unknown,
+        exemplars=[
+            Exemplar({}, exemplar.value, exemplar.time, exemplar.span_id, exemplar.trace_id)
+            for exemplar in reading.exemplars
+        ],
+    )
