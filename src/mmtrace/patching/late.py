@@ -1,0 +1,43 @@
+"""Who holds a reference that was taken before a patch, and goes on calling the original."""
+
+import inspect
+import sys
+from collections.abc import Iterable
+from types import MethodType, ModuleType
+from typing import Any
+
+from mmtrace.patching.targets import Place
+
+
+class Holders:
+    """The names by which modules hold functions, methods and classes; scanned once, when first asked for."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, list[tuple[str, str]]] | None = None
+
+    def of(self, place: Place) -> Iterable[str]:
+        """Return `module.name` for everything outside the library itself that holds what `place` replaced."""
+        if self._names is None:
+            self._names = _scan()
+        library = _top(getattr(place.owner, "__module__", None) or place.owner.__name__)
+        original = inspect.unwrap(getattr(place.original, "__func__", place.original))
+        for module, name in self._names.get(id(original), ()):
+            if _top(module) != library:
+                yield f"{module}.{name}"
+
+
+def _scan() -> dict[int, list[tuple[str, str]]]:
+    names: dict[int, list[tuple[str, str]]] = {}
+    for module_name, module in sys.modules.copy().items():
+        if isinstance(module, ModuleType):
+            for name, value in vars(module).copy().items():
+                names.setdefault(id(_function(value)), []).append((module_name, name))
+    return names
+
+
+def _function(value: Any) -> Any:
+    return value.__func__ if type(value) is MethodType else value
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
