@@ -103,9 +103,9 @@ def model(
 ) -> Callable[[_F], _F]:
     """Decorate a function, coroutine function, generator or async generator as a call of the model `name`.
 
-    `task` is one of infer, generate, embed, rerank, classify, regress, detect, segment, ocr, asr, tts, transform, route.
-    Inside a call of the same `framework` it is a part of that call unless `nested`. A generator's call begins with its
-    first item and measures time to first output, time per output and the consumer's own time.
+    `task` is one of infer, generate, embed, rerank, classify, regress, detect, segment, ocr, asr, tts, transform and
+    route. Inside a call of the same `framework` it is a part of that call unless `nested`. A generator's call begins
+    with its first item and measures time to first output, time per output and the consumer's own time.
     """
     called = _model(name, version, task, framework)
     return Block(lambda parent: ModelCall.of(called, parent=parent, nested=nested), _call_of)
@@ -139,7 +139,9 @@ def pipeline(name: str) -> Block[Span]:
 
 def stage(name: str) -> Block[Span]:
     """Decorate a function, or open a block, as the stage `name` of a pipeline that is not a model call."""
-    return Block(lambda parent: Call.start(f"stage {name}", parent=parent, attributes={names.STAGE_NAME: name}), _span_of)
+    return Block(
+        lambda parent: Call.start(f"stage {name}", parent=parent, attributes={names.STAGE_NAME: name}), _span_of
+    )
 
 
 def span(
@@ -169,12 +171,12 @@ def batch(
 ) -> Block[Batch]:
     """Open a block that is one executed batch of the model `name` and serves all `tickets`.
 
-    A ticket comes from `enqueue()`, or is a carrier that `inject()` filled. When the block ends, each request's own trace
-    gets a span from its arrival to the end, with `mmtrace.queue.duration` and a link to the batch.
+    A ticket comes from `enqueue()`, or is a carrier that `inject()` filled. When the block ends, each request's own
+    trace gets a span from its arrival to the end, with `mmtrace.queue.duration` and a link to the batch.
     """
     called = _model(name, version, task, framework)
     served = tuple(tickets)
-    return Block(lambda parent: Batch.serving(called, served), _call_of)  # type: ignore[arg-type,return-value]
+    return Block(lambda _parent: Batch.serving(called, served), _call_of)  # type: ignore[arg-type,return-value]
 
 
 def enqueue() -> Ticket:
@@ -214,14 +216,14 @@ def keep() -> None:
     attached(baggage.set_baggage(names.KEEP, "true")).__enter__()
 
 
-async def aflush(timeout: float = 5.0) -> FlushResult:  # noqa: ASYNC109  # the deadline is part of the result
+async def aflush(timeout: float = 5.0) -> FlushResult:
     """Do what `flush` does without blocking the event loop."""
     import asyncio
 
     return await asyncio.to_thread(flush, timeout)
 
 
-async def ashutdown(timeout: float = 5.0) -> FlushResult:  # noqa: ASYNC109  # the deadline is part of the result
+async def ashutdown(timeout: float = 5.0) -> FlushResult:
     """Do what `shutdown` does without blocking the event loop."""
     import asyncio
 

@@ -51,10 +51,9 @@ def load(name: str) -> ModuleType:
 
 
 def _overview() -> str:
-    lines = [__doc__ or "", "", "usage: mmtrace COMMAND [OPTIONS]", ""]
-    for name in command_names():
-        lines.append(f"  {name:<10}{(load(name).__doc__ or '').splitlines()[0]}")
-    return "\n".join([*lines, "", "mmtrace COMMAND --help tells more."])
+    commands = [f"  {name:<10}{(load(name).__doc__ or '').splitlines()[0]}" for name in command_names()]
+    head = [__doc__ or "", "", "usage: mmtrace COMMAND [OPTIONS]", ""]
+    return "\n".join([*head, *commands, "", "mmtrace COMMAND --help tells more."])
 
 
 def _fail(error: Exception, exit_code: int) -> int:

@@ -31,9 +31,7 @@ def build_model() -> bytes:
     """Train a small network on the handwritten digits and return it as a serialized ONNX model."""
     digits = load_digits()
     network = MLPClassifier((32,), max_iter=40, random_state=7, early_stopping=True).fit(digits.data, digits.target)
-    weights = [
-        array.astype(np.float32) for pair in zip(network.coefs_, network.intercepts_, strict=True) for array in pair
-    ]
+    parameters = zip(["w0", "w1", "b0", "b1"], [*network.coefs_, *network.intercepts_], strict=True)
     nodes = [
         helper.make_node("Gemm", ["pixels", "w0", "b0"], ["hidden"]),
         helper.make_node("Relu", ["hidden"], ["active"]),
@@ -45,7 +43,7 @@ def build_model() -> bytes:
         "digit-network",
         [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [None, 64])],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 10])],
-        [numpy_helper.from_array(array, name) for array, name in zip(weights, ["w0", "b0", "w1", "b1"], strict=True)],
+        [numpy_helper.from_array(values.astype(np.float32), name) for name, values in parameters],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return bytes(model.SerializeToString())

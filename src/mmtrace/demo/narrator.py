@@ -6,6 +6,8 @@ in the message, written by `mmtrace.inject` and read by `mmtrace.attach`.
 
 import os
 import random
+import signal
+import sys
 import threading
 import time
 import uuid
@@ -124,6 +126,7 @@ def serve(address: tuple[str, int]) -> None:
     Post.register("office", callable=lambda: office)
     server = Post(address, AUTHKEY).get_server()
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     while True:
         message = office.requests.get()
         with mmtrace.attach(message["context"]):

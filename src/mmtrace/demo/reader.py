@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from concurrent import futures
 from typing import Any
 
@@ -32,7 +33,7 @@ def serve(address: str) -> None:
     """Answer `digits.Reader/Read` on `address` until the process is stopped."""
     reader = Reader()
     method = grpc.unary_unary_rpc_method_handler(
-        lambda request, context: reader.read(request["pixels"]),
+        lambda request, _context: reader.read(request["pixels"]),
         request_deserializer=json.loads,
         response_serializer=lambda answer: json.dumps(answer).encode(),
     )
@@ -40,6 +41,7 @@ def serve(address: str) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("digits.Reader", {"Read": method}),))
     server.add_insecure_port(address)
     server.start()
+    signal.signal(signal.SIGTERM, lambda *_: server.stop(grace=5))
     server.wait_for_termination()
 
 

@@ -1,0 +1,40 @@
+"""Run a pipeline of three models in four processes, with a viewer, and send it requests.
+
+A gateway (HTTP) asks a digit reader (gRPC, scikit-learn), a checker (HTTP, onnxruntime, dynamic batching) and a
+narrator (a queue, streamed words). One request in twenty is slow: its trace says why.
+"""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from mmtrace.errors import CommandError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--seconds", type=_positive, metavar="N", help="stop after N seconds; until Ctrl-C if absent")
+    parser.add_argument("--rate", type=_positive, default=5.0, metavar="R", help="requests a second")
+    parser.add_argument("--otlp", metavar="URL", help="send telemetry to this OTLP/HTTP receiver; start no viewer")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write what the client counted, as JSON")
+    parser.add_argument("--port", type=int, default=4318, help="port of the viewer")
+    parser.add_argument("--grpc-port", type=int, default=4317, help="port of the viewer's OTLP/gRPC receiver")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demo; 0 where every request was answered."""
+    try:
+        console = importlib.import_module("rich.console").Console()
+        runner = importlib.import_module("mmtrace.demo.runner")
+    except ImportError as error:
+        raise CommandError(f"the demo needs more packages ({error.name}): pip install 'mmtrace[demo]'") from error
+    tally = runner.run(runner.Plan(**vars(arguments)), console)
+    console.print(f"{tally.requests} requests answered, {len(tally.slow)} of them slow, {tally.failed} failed.")
+    return 1 if tally.failed else 0
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"must be above zero, not {text}")
+    return value
