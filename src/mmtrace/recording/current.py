@@ -1,0 +1,45 @@
+"""What is current in this thread or task: the API's context, read and switched at little cost and without a log line."""
+
+from collections.abc import Callable
+from contextvars import Token
+from typing import Final
+
+from opentelemetry import context as context_api
+from opentelemetry.context.context import Context
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
+from opentelemetry.trace import Span
+from opentelemetry.trace.propagation import _SPAN_KEY
+
+SPAN_KEY: Final = _SPAN_KEY
+"""The key under which a context holds its span."""
+
+
+def _reader() -> Callable[[], Context]:
+    runtime = context_api._RUNTIME_CONTEXT
+    return runtime._current_context.get if type(runtime) is ContextVarsRuntimeContext else context_api.get_current
+
+
+current: Final = _reader()
+"""Return the current context."""
+
+attach: Final[Callable[[Context], Token[Context]]] = context_api.attach
+"""Make a context current; the token is for `detach`."""
+
+
+def detach(token: Token[Context]) -> None:
+    """Make the context current that was so before `attach`.
+
+    Where the token came from another thread's or task's context, as with a generator that somebody else closes,
+    nothing is changed and nothing is said.
+    """
+    try:
+        context_api._RUNTIME_CONTEXT.detach(token)
+    except Exception:
+        return
+
+
+def with_span(span: Span, context: Context) -> Context:
+    """Return `context` with `span` as its span."""
+    inside = Context(context)
+    dict.__setitem__(inside, SPAN_KEY, span)
+    return inside

@@ -1,0 +1,48 @@
+"""What a span says is shown to the user's `redact` once, before anything reads the finished span."""
+
+from typing import Any
+
+from opentelemetry.trace import Status
+
+from mmtrace import attributes as names
+from mmtrace.recording.cleaning import clean_value
+from mmtrace.recording.guard import report
+from mmtrace.recording.parts import RecordedEvent, RecordedLink
+from mmtrace.recording.recorder import Redact
+from mmtrace.spans import AttributeValue
+
+
+def redact_span(span: Any, redact: Redact) -> None:
+    """Redact attributes, events, links and the status's description of the recorded `span`, in place.
+
+    Fails closed: a value is left out where `redact` raises or returns None.
+    """
+    span._attributes = _attributes(redact, span._attributes)
+    span._events = [_event(redact, event) for event in span._events]
+    span._links = [_link(redact, link) for link in span._links]
+    status = span._status
+    if status.description:
+        said = _value(redact, names.STATUS_DESCRIPTION, status.description)
+        span._status = Status(status.status_code, None if said is None else str(said))
+
+
+def _event(redact: Redact, event: RecordedEvent) -> RecordedEvent:
+    kept = _attributes(redact, event.attributes)
+    return RecordedEvent(event.name, event.timestamp, kept, event.dropped_attributes)
+
+
+def _link(redact: Redact, link: RecordedLink) -> RecordedLink:
+    return RecordedLink(link.context, _attributes(redact, link.attributes), link.dropped_attributes)
+
+
+def _attributes(redact: Redact, attributes: Any) -> dict[str, AttributeValue]:
+    kept = {key: _value(redact, key, value) for key, value in attributes.items()}
+    return {key: value for key, value in kept.items() if value is not None}
+
+
+def _value(redact: Redact, key: str, value: AttributeValue) -> AttributeValue:
+    try:
+        return clean_value(redact(key, value))
+    except Exception as error:
+        report("redact", f"mmtrace: redact failed on {key!r}, the value was left out: {type(error).__name__}")
+        return None

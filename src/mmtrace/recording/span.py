@@ -1,0 +1,321 @@
+"""The span that is recorded: it keeps what it is told and hands itself over when it ends."""
+
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+
+from mmtrace.recording.cleaning import clean, clean_key, clean_value, items_of
+from mmtrace.recording.exceptions import exception_attributes, exception_message
+from mmtrace.recording.guard import report
+from mmtrace.recording.json import span_to_json
+from mmtrace.recording.parts import OK, UNSET, InstrumentationScope, RecordedEvent, RecordedLink
+from mmtrace.recording.recorder import Recorder
+from mmtrace.recording.redaction import redact_span
+from mmtrace.spans import AttributeValue
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span as _Base
+else:
+    _Base = object  # the API's class would give each span a dict of its own
+
+
+class Span(_Base):
+    """A recording span of the OpenTelemetry API, and the finished span that processors and exporters read.
+
+    Made by `Tracer.start_span` only. No method raises, waits or takes a lock: a finalizer may end a span anywhere. What
+    comes after the end is left out. Times are nanoseconds since the epoch; the end is the start plus the monotonic
+    difference, so that a step of the host's clock does not change a duration.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_attributes",
+        "_context",
+        "_dropped_attributes",
+        "_dropped_events",
+        "_dropped_links",
+        "_end_time",
+        "_events",
+        "_kind",
+        "_links",
+        "_name",
+        "_offset",
+        "_open",
+        "_parent",
+        "_record_exception",
+        "_recorder",
+        "_scope",
+        "_set_status_on_exception",
+        "_start_time",
+        "_status",
+    )
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        scope: InstrumentationScope,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        kind: SpanKind,
+        start_time: int | None,
+    ) -> None:
+        now = recorder.wall()
+        self._recorder = recorder
+        self._scope = scope
+        self._name = name
+        self._context = context
+        self._parent = parent
+        self._kind = kind
+        self._start_time = now if start_time is None else start_time
+        self._offset = now - recorder.monotonic()
+        self._end_time: int | None = None
+        self._open = True
+        self._attributes: dict[str, Any] = {}
+        self._events: list[RecordedEvent] | tuple[()] = ()
+        self._links: list[Link] | tuple[()] = ()
+        self._status = UNSET
+        self._dropped_attributes = self._dropped_events = self._dropped_links = 0
+        self._record_exception = self._set_status_on_exception = True
+
+    def begin_with(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Take the attributes that the span is started with."""
+        limits = self._recorder.limits
+        cleaned = clean(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
+        self._attributes, self._dropped_attributes = cleaned
+
+    def is_recording(self) -> bool:
+        """Return whether the span still takes what it is told."""
+        return self._open
+
+    def set_attribute(self, key: str, value: AttributeValue) -> None:
+        """Set one attribute; a value that OTLP cannot say becomes its text."""
+        attributes = self._attributes
+        recorder = self._recorder
+        if (
+            self._open
+            and type(value) in recorder.plain
+            and type(key) is str
+            and key
+            and len(attributes) < recorder.room
+        ):
+            attributes[key] = value
+        else:
+            self._set_with_care(key, value)
+
+    def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
+        """Set each of `attributes`."""
+        for key, value in items_of(attributes):
+            self.set_attribute(key, value)
+
+    def _set_with_care(self, key: object, value: object) -> None:
+        if not self._open:
+            _late("set_attribute")
+            return
+        text, attributes, room = clean_key(key), self._attributes, self._recorder.room
+        if text is None or room == 0:
+            self._dropped_attributes += 1
+            return
+        cleaned = clean_value(value, self._recorder.limits.max_span_attribute_length)
+        if text not in attributes and len(attributes) >= room:
+            del attributes[next(iter(attributes))]
+            self._dropped_attributes += 1
+        attributes[text] = cleaned
+
+    def add_event(
+        self, name: str, attributes: Mapping[str, AttributeValue] | None = None, timestamp: int | None = None
+    ) -> None:
+        """Add an event; now unless `timestamp` says when."""
+        if not self._open:
+            _late("add_event")
+            return
+        recorder = self._recorder
+        limits = recorder.limits
+        kept, dropped = clean(attributes, limits.max_event_attributes, limits.max_attribute_length)
+        time = self._offset + recorder.monotonic() if timestamp is None else timestamp
+        events = self._events = self._events or []
+        events.append(RecordedEvent(name if type(name) is str else str(name), time, kept, dropped))
+        if len(events) > recorder.event_room:
+            del events[0]
+            self._dropped_events += 1
+
+    def add_link(self, context: SpanContext, attributes: Mapping[str, AttributeValue] | None = None) -> None:
+        """Add a link; one to nowhere only counts if it carries attributes or a tracestate."""
+        if not self._open:
+            _late("add_link")
+            return
+        if not isinstance(context, SpanContext) or not (context.is_valid or attributes or context.trace_state):
+            return
+        limits = self._recorder.limits
+        kept, dropped = clean(attributes, limits.max_link_attributes, limits.max_attribute_length)
+        links = self._links = self._links or []
+        links.append(RecordedLink(context, kept, dropped))
+        if len(links) > self._recorder.link_room:
+            del links[0]
+            self._dropped_links += 1
+
+    def update_name(self, name: str) -> None:
+        """Give the span another name."""
+        if self._open:
+            self._name = name
+        else:
+            _late("update_name")
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        """Set the status: OK is final, UNSET is ignored, a description belongs to an error."""
+        if not self._open:
+            _late("set_status")
+            return
+        code = status.status_code if isinstance(status, Status) else status
+        if self._status.status_code is StatusCode.OK or code is StatusCode.UNSET:
+            return
+        if isinstance(status, Status):
+            self._status = status
+        elif code is StatusCode.OK:
+            self._status = OK
+        elif code is StatusCode.ERROR:
+            self._status = Status(code, description if isinstance(description, str) else None)
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        timestamp: int | None = None,
+        escaped: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        """Add an `exception` event: type, message and traceback."""
+        if not self._open:
+            _late("record_exception")
+            return
+        said: dict[str, Any] = {**exception_attributes(exception, escaped=escaped), **(attributes or {})}
+        self.add_event("exception", said, timestamp)
+
+    def fail(self, exception: BaseException, *, escaped: bool = False) -> None:
+        """Record `exception` and set the status, as far as the span was started to do so."""
+        if self._record_exception:
+            self.record_exception(exception, escaped=escaped)
+        if self._set_status_on_exception:
+            said = f"{type(exception).__name__}: {exception_message(exception)}"
+            self.set_status(Status(StatusCode.ERROR, said))
+
+    def end(self, end_time: int | None = None) -> None:
+        """End the span, once: now, or at `end_time`."""
+        recorder = self._recorder
+        if end_time is None:
+            end_time = self._offset + recorder.monotonic()
+        if self._end_time is not None:
+            _late("end")
+            return
+        self._end_time = end_time  # no call since the check: neither a thread nor a finalizer comes between
+        if recorder.endings:
+            recorder.ending(self)
+        if recorder.redact is not None:
+            redact_span(self, recorder.redact)
+        self._open = False
+        recorder.ended(self)
+
+    def __enter__(self) -> "Span":
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+    ) -> None:
+        if isinstance(exc_val, Exception) and self._open:
+            self.fail(exc_val, escaped=True)
+        self.end()
+
+    def get_span_context(self) -> SpanContext:
+        """Return what identifies the span to others."""
+        return self._context
+
+    @property
+    def context(self) -> SpanContext:
+        """What identifies the span to others."""
+        return self._context
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return self._name
+
+    @property
+    def kind(self) -> SpanKind:
+        """The kind."""
+        return self._kind
+
+    @property
+    def parent(self) -> SpanContext | None:
+        """The parent's context, None for a root."""
+        return self._parent
+
+    @property
+    def start_time(self) -> int:
+        """When it began."""
+        return self._start_time
+
+    @property
+    def end_time(self) -> int | None:
+        """When it ended, None while it runs."""
+        return self._end_time
+
+    @property
+    def status(self) -> Status:
+        """The status."""
+        return self._status
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """The attributes, for reading."""
+        return MappingProxyType(self._attributes)
+
+    @property
+    def events(self) -> tuple[RecordedEvent, ...]:
+        """The events, in the order in which they were added."""
+        return tuple(self._events)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links, in the order in which they were added."""
+        return tuple(self._links)
+
+    @property
+    def dropped_attributes(self) -> int:
+        """How many attributes were over the limit or had a bad key."""
+        return self._dropped_attributes
+
+    @property
+    def dropped_events(self) -> int:
+        """How many events were over the limit."""
+        return self._dropped_events
+
+    @property
+    def dropped_links(self) -> int:
+        """How many links were over the limit."""
+        return self._dropped_links
+
+    @property
+    def resource(self) -> Any:
+        """What recorded it: the provider's resource."""
+        return self._recorder.resource
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        """The library that recorded it."""
+        return self._scope
+
+    def to_json(self, indent: int | None = 4) -> str:
+        """Return the span as the JSON that the SDK's console exporter prints."""
+        return span_to_json(self, indent)
+
+    def __repr__(self) -> str:
+        return f"Span({self._name!r}, {self._context!r})"
+
+
+trace.Span.register(Span)
+
+
+def _late(method: str) -> None:
+    report(f"{method} after end", f"mmtrace: {method}() came after the span's end and was left out")

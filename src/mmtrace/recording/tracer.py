@@ -1,0 +1,131 @@
+"""The tracer: it decides which spans are recorded, and starts them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.context.context import Context
+from opentelemetry.trace import DEFAULT_TRACE_STATE, Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+
+from mmtrace.recording.current import SPAN_KEY, current
+from mmtrace.recording.guard import report
+from mmtrace.recording.parts import InstrumentationScope
+from mmtrace.recording.recorder import Recorder
+from mmtrace.recording.sampling import TRACE_ID_PART, Sampler, verdict_of
+from mmtrace.recording.scoped import CurrentSpan
+from mmtrace.recording.span import Span
+from mmtrace.spans import AttributeValue
+
+_SAMPLED: Final = 1
+_RANDOM: Final = 2
+_FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
+"""Every value that we send on; the other bits are for later levels of W3C Trace Context."""
+
+
+def _plain_context(trace_id: int, span_id: int, flags: TraceFlags, state: trace.TraceState) -> SpanContext:
+    return tuple.__new__(SpanContext, (trace_id, span_id, False, flags, state, True))
+
+
+def _checked_context(trace_id: int, span_id: int, flags: TraceFlags, state: trace.TraceState) -> SpanContext:
+    return SpanContext(trace_id, span_id, is_remote=False, trace_flags=flags, trace_state=state)
+
+
+_PROBE: Final = (1, 2, _FLAGS[3], DEFAULT_TRACE_STATE)
+_new_context: Final = _plain_context if _plain_context(*_PROBE) == _checked_context(*_PROBE) else _checked_context
+"""The context of a local span; where the API lays it out as we know, without its checks of ids that we made."""
+
+
+class Tracer(trace.Tracer):
+    """Starts the spans of one instrumentation scope; made by `TracerProvider.get_tracer`."""
+
+    def __init__(self, recorder: Recorder, scope: InstrumentationScope, sampler: Any) -> None:
+        self._recorder: Final = recorder
+        self._scope: Final = scope
+        self.sampler: Final = sampler
+
+    @property
+    def resource(self) -> Any:
+        """The provider's resource."""
+        return self._recorder.resource
+
+    @property
+    def instrumentation_scope(self) -> InstrumentationScope:
+        """The library whose spans these are."""
+        return self._scope
+
+    def start_span(
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        links: Sequence[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,  # noqa: FBT001, FBT002
+        set_status_on_exception: bool = True,  # noqa: FBT001, FBT002
+    ) -> trace.Span:
+        """Start a span, child of the span in `context` (default: the current one). It does not become current."""
+        recorder = self._recorder
+        holder = (current() if context is None else context).get(SPAN_KEY)
+        parent = holder._context if type(holder) is Span else _context_of(holder)
+        if parent is None:
+            trace_id, flags, state = recorder.new_trace_id(), _RANDOM, DEFAULT_TRACE_STATE
+        else:
+            trace_id, flags, state = parent[0], parent[3], parent[4]
+
+        sampler = self.sampler
+        if type(sampler) is not Sampler:
+            verdict = verdict_of(sampler, context, trace_id, name, kind, attributes, links)
+            sampled, recorded, attributes, state = verdict
+        else:
+            by_parent = parent is not None and sampler.parent_based
+            sampled = recorded = flags & _SAMPLED if by_parent else trace_id & TRACE_ID_PART < sampler.bound
+        own = _new_context(trace_id, recorder.new_span_id(), _FLAGS[flags & _RANDOM | bool(sampled)], state)
+        if not recorded:
+            recorder.sampled_out += 1
+            return NonRecordingSpan(own)
+
+        span = Span(recorder, self._scope, name, own, parent, kind, start_time)
+        if attributes:
+            span.begin_with(attributes)
+        if links:
+            for link in links:
+                span.add_link(link.context, link.attributes)
+        if not (record_exception and set_status_on_exception):
+            span._record_exception, span._set_status_on_exception = record_exception, set_status_on_exception
+        if recorder.starters:
+            recorder.started(span, context)
+        return span
+
+    def start_as_current_span(  # type: ignore[override]
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        links: Sequence[Link] | None = None,
+        start_time: int | None = None,
+        record_exception: bool = True,  # noqa: FBT001, FBT002
+        set_status_on_exception: bool = True,  # noqa: FBT001, FBT002
+        end_on_exit: bool = True,  # noqa: FBT001, FBT002
+    ) -> CurrentSpan:
+        """Return a span for a `with` block or a decorated function: current inside, ended at its end."""
+        return CurrentSpan(
+            self.start_span,
+            (name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception),
+            record=record_exception,
+            set_status=set_status_on_exception,
+            end_on_exit=end_on_exit,
+        )
+
+
+def _context_of(holder: object) -> SpanContext | None:
+    """Return the valid context of a span of any make, None where there is none."""
+    if holder is None:
+        return None
+    try:
+        context = holder.get_span_context()  # type: ignore[attr-defined]
+    except Exception as error:
+        report("parent", f"mmtrace: a parent of type {type(holder).__name__} has no span context: {error!r}", error)
+        return None
+    return context if isinstance(context, SpanContext) and context.is_valid else None
