@@ -21,7 +21,7 @@ from mmtrace.calls.model import Model
 from mmtrace.calls.outcome import Outcome, outcome_of
 from mmtrace.recording import guard
 from mmtrace.recording.carriers import Carrier, arrival_of, extract, inject
-from mmtrace.recording.sampling import ROOT_SAMPLED
+from mmtrace.recording.roots import ROOT_SAMPLED
 from mmtrace.spans import clock
 
 _EMPTY: Final = Context()

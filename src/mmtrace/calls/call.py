@@ -326,4 +326,8 @@ class PipelineCall(Call):
     def _finish(self, elapsed: int, outcome: Outcome, error: BaseException | None, error_type: str | None) -> None:
         super()._finish(elapsed, outcome, error, error_type)
         self.span.set_attribute(names.OUTCOME, outcome)
-        telemetry.metrics.pipeline(self._name, outcome, error_type or "", elapsed / 1e9)
+        context = self.span.get_span_context()
+        sampled = context.trace_flags & TraceFlags.SAMPLED
+        ids = {"trace_id": context.trace_id, "span_id": context.span_id} if sampled else {}
+        if telemetry.metrics.pipeline(self._name, outcome, error_type or "", elapsed / 1e9, **ids):
+            self.span.set_attribute(names.EXEMPLAR, True)
