@@ -11,6 +11,7 @@ from mmtrace.recording.current import SPAN_KEY, current
 from mmtrace.recording.guard import report
 from mmtrace.recording.parts import InstrumentationScope
 from mmtrace.recording.recorder import Recorder
+from mmtrace.recording.roots import ROOT_SAMPLED
 from mmtrace.recording.sampling import TRACE_ID_PART, Sampler, verdict_of
 from mmtrace.recording.scoped import CurrentSpan
 from mmtrace.recording.span import Span
@@ -66,7 +67,9 @@ class Tracer(trace.Tracer):
     ) -> trace.Span:
         """Start a span, child of the span in `context` (default: the current one). It does not become current."""
         recorder = self._recorder
-        holder = (current() if context is None else context).get(SPAN_KEY)
+        if context is None:
+            context = current()
+        holder = context.get(SPAN_KEY)
         parent = holder._context if type(holder) is Span else _context_of(holder)
         if parent is None:
             trace_id, flags, state = recorder.new_trace_id(), _RANDOM, DEFAULT_TRACE_STATE
@@ -80,6 +83,8 @@ class Tracer(trace.Tracer):
         else:
             by_parent = parent is not None and sampler.parent_based
             sampled = recorded = flags & _SAMPLED if by_parent else trace_id & TRACE_ID_PART < sampler.bound
+            if parent is None and ROOT_SAMPLED in context:
+                sampled = recorded = bool(context[ROOT_SAMPLED])
         own = _new_context(trace_id, recorder.new_span_id(), _FLAGS[flags & _RANDOM | bool(sampled)], state)
         if not recorded:
             recorder.sampled_out += 1
