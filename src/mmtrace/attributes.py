@@ -336,9 +336,30 @@ SDK_QUEUE_SPANS: Final = Metric("mmtrace.sdk.queue.spans", "{span}", "gauge", "S
 SDK_QUEUE_BYTES: Final = Metric("mmtrace.sdk.queue.bytes", "By", "gauge", "Bytes that wait to be sent.")
 SDK_QUEUE_CAPACITY: Final = Metric("mmtrace.sdk.queue.capacity", "By", "gauge", "Bytes that may wait to be sent.")
 
+_STANDARD_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_HTTP = (HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE, NETWORK_PROTOCOL_VERSION)
+_RPC = (RPC_SYSTEM_NAME, RPC_METHOD, RPC_RESPONSE_STATUS_CODE, ERROR_TYPE)
+
+HTTP_CLIENT_DURATION: Final = Metric(
+    "http.client.request.duration", "s", "histogram", "Duration of HTTP client requests.",
+    (*_HTTP, SERVER_ADDRESS, SERVER_PORT), _STANDARD_BUCKETS,
+)  # fmt: skip
+HTTP_SERVER_DURATION: Final = Metric(
+    "http.server.request.duration", "s", "histogram", "Duration of HTTP server requests.",
+    (*_HTTP, URL_SCHEME, HTTP_ROUTE), _STANDARD_BUCKETS,
+)  # fmt: skip
+RPC_CLIENT_DURATION: Final = Metric(
+    "rpc.client.call.duration", "s", "histogram", "Duration of outgoing remote procedure calls.",
+    (*_RPC, SERVER_ADDRESS, SERVER_PORT), _STANDARD_BUCKETS,
+)  # fmt: skip
+RPC_SERVER_DURATION: Final = Metric(
+    "rpc.server.call.duration", "s", "histogram", "Duration of incoming remote procedure calls.",
+    _RPC, _STANDARD_BUCKETS,
+)  # fmt: skip
+
 METRICS: Final = (
     CALL_DURATION, CALL_QUEUE_DURATION, CALL_DEVICE_DURATION, CALL_TIME_TO_FIRST_OUTPUT, CALL_TIME_PER_OUTPUT,
     MODEL_BATCH_SIZE, CALLS_ACTIVE, MODEL_TOKENS, PIPELINE_DURATION, SDK_SPANS_STARTED, SDK_SPANS_EXPORTED,
     SDK_SPANS_SAMPLED_OUT, SDK_SPANS_DROPPED, SDK_QUEUE_SPANS, SDK_QUEUE_BYTES, SDK_QUEUE_CAPACITY,
 )  # fmt: skip
-"""Every metric of mmtrace."""
+"""Every metric of mmtrace; the standard ones, of HTTP and RPC, go through the OpenTelemetry Metrics API."""
