@@ -58,6 +58,15 @@ class ImportHooks(MetaPathFinder):
         if module is not None:
             hook(module)
 
+    @staticmethod
+    def is_imported(name: str) -> bool:
+        """Whether the module `name` is there already."""
+        return name in sys.modules
+
+    def is_waiting_for(self, name: str) -> bool:
+        """Whether there is a hook for the module `name`."""
+        return name in self._hooks
+
     def clear(self) -> None:
         """Forget every hook and leave `sys.meta_path`."""
         self._hooks.clear()
