@@ -8,10 +8,10 @@ from typing import Any, Final
 from mmtrace.recording.guard import report
 from mmtrace.spans import AttributeValue
 
-PLAIN: Final = frozenset({str, bool, int, float, bytes, NoneType})
+PLAIN: Final[frozenset[type]] = frozenset({str, bool, int, float, bytes, NoneType})
 """Types whose values are stored as they are."""
 
-PLAIN_BOUNDED: Final = PLAIN - {str}
+PLAIN_BOUNDED: Final[frozenset[type]] = PLAIN - {str}
 """The same where texts have a limit."""
 
 _DEPTH: Final = 32
@@ -72,7 +72,7 @@ def clean(attributes: object, limit: int | None = None, max_length: int | None =
 
 
 def _is_clean(attributes: dict[Any, Any], plain: frozenset[type]) -> bool:
-    for key, value in attributes.items():
+    for key, value in attributes.items():  # noqa: SIM110  all() would cost a generator
         if type(value) not in plain or type(key) is not str or not key:
             return False
     return True

@@ -1,4 +1,4 @@
-"""What is current in this thread or task: the API's context, read and switched at little cost and without a log line."""
+"""What is current in this thread or task: the API's context, switched at little cost and without a log line."""
 
 from collections.abc import Callable
 from contextvars import Token

@@ -106,7 +106,7 @@ class TracerProvider(trace.TracerProvider):
         for processor in self._recorder.close():
             try:
                 processor.shutdown()
-            except Exception as error:
+            except Exception as error:  # noqa: PERF203
                 blame(processor, "shutdown", error)
 
 

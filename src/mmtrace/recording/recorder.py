@@ -96,7 +96,7 @@ class Recorder:
         for processor in self.starters:
             try:
                 processor.on_start(span, parent_context=parent_context)
-            except Exception as error:
+            except Exception as error:  # noqa: PERF203
                 blame(processor, "on_start", error)
 
     def ending(self, span: Any) -> None:
@@ -104,7 +104,7 @@ class Recorder:
         for processor in self.endings:
             try:
                 processor._on_ending(span)
-            except Exception as error:
+            except Exception as error:  # noqa: PERF203
                 blame(processor, "_on_ending", error)
 
     def ended(self, span: Any) -> None:
@@ -112,7 +112,7 @@ class Recorder:
         for processor in self.enders:
             try:
                 processor.on_end(span)
-            except Exception as error:
+            except Exception as error:  # noqa: PERF203
                 blame(processor, "on_end", error)
 
 

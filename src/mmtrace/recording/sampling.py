@@ -9,10 +9,8 @@ from opentelemetry.trace import DEFAULT_TRACE_STATE, SpanKind, TraceState, get_c
 from mmtrace.errors import ConfigurationError, nearest
 from mmtrace.recording.guard import report
 
-ALL: Final = 1 << 64
-"""The bound under which every trace lies."""
-
-TRACE_ID_PART: Final = ALL - 1
+_ALL: Final = 1 << 64
+_TRACE_ID_PART: Final = _ALL - 1
 """The part of a trace id that decides, the same as in the OpenTelemetry SDKs."""
 
 Verdict: TypeAlias = tuple[bool, bool, Any, TraceState]
@@ -24,20 +22,18 @@ _GROUP: Final = "opentelemetry_traces_sampler"
 class Sampler:
     """Samples the traces whose id's lower 64 bits lie under `bound`; with `parent_based`, as the parent was.
 
-    The tracer reads the two values itself; `should_sample` is for samplers that hold this one.
+    The tracer knows this class and asks it nothing for children; `should_sample` is for samplers that hold one.
     """
 
     __slots__ = ("bound", "parent_based")
 
     def __init__(self, ratio: float = 1.0, *, parent_based: bool = True) -> None:
-        self.bound: Final = round(ratio * ALL)
+        self.bound: Final = round(ratio * _ALL)
         self.parent_based: Final = parent_based
 
-    def samples(self, trace_id: int, parent_flags: int | None) -> bool:
-        """Return whether a span is sampled; `parent_flags` are its parent's trace flags, None for a root."""
-        if self.parent_based and parent_flags is not None:
-            return bool(parent_flags & 1)
-        return trace_id & TRACE_ID_PART < self.bound
+    def samples(self, trace_id: int) -> bool:
+        """Return whether the id of a trace lies under the bound."""
+        return trace_id & _TRACE_ID_PART < self.bound
 
     def should_sample(
         self,
@@ -53,13 +49,14 @@ class Sampler:
         from opentelemetry.sdk.trace.sampling import Decision, SamplingResult
 
         parent = get_current_span(parent_context).get_span_context()
-        sampled = self.samples(trace_id, parent.trace_flags if parent.is_valid else None)
-        state = parent.trace_state if parent.is_valid else None
-        return SamplingResult(Decision.RECORD_AND_SAMPLE if sampled else Decision.DROP, attributes, state)
+        sampled = parent.trace_flags.sampled if self.parent_based and parent.is_valid else self.samples(trace_id)
+        if sampled:
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, parent.trace_state)
+        return SamplingResult(Decision.DROP, None, parent.trace_state)
 
     def get_description(self) -> str:
         """Return what the Sampler interface calls the description."""
-        ratio = f"TraceIdRatioBased{{{self.bound / ALL}}}"
+        ratio = f"TraceIdRatioBased{{{self.bound / _ALL}}}"
         return f"ParentBased{{root:{ratio}}}" if self.parent_based else ratio
 
 
@@ -121,5 +118,5 @@ def verdict_of(
     except Exception as error:
         report("sampler", f"mmtrace: the sampler {type(sampler).__qualname__} failed: {error!r}", error)
         parent = get_current_span(context).get_span_context()
-        sampled = DEFAULT.samples(trace_id, parent.trace_flags if parent.is_valid else None)
+        sampled = parent.trace_flags.sampled if parent.is_valid else True
         return sampled, sampled, attributes, parent.trace_state

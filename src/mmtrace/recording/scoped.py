@@ -66,6 +66,8 @@ class CurrentSpan:
         )
 
     def __call__(self, function: _F) -> _F:
+        """Return `function` with a span of its own around each call."""
+
         @functools.wraps(function)
         def within(*args: Any, **kwargs: Any) -> Any:
             with self._again():

@@ -1,6 +1,6 @@
 """The span that is recorded: it keeps what it is told and hands itself over when it ends."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +81,22 @@ class Span(_Base):
         self._dropped_attributes = self._dropped_events = self._dropped_links = 0
         self._record_exception = self._set_status_on_exception = True
 
-    def begin_with(self, attributes: Mapping[str, AttributeValue]) -> None:
-        """Take the attributes that the span is started with."""
+    def begin_with(
+        self,
+        attributes: Mapping[str, AttributeValue] | None,
+        links: Iterable[Link] | None,
+        *,
+        record_exception: bool,
+        set_status_on_exception: bool,
+    ) -> None:
+        """Take what the span is started with."""
         limits = self._recorder.limits
         cleaned = clean(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
         self._attributes, self._dropped_attributes = cleaned
+        for link in links or ():
+            self.add_link(link.context, link.attributes)
+        self._record_exception = record_exception
+        self._set_status_on_exception = set_status_on_exception
 
     def is_recording(self) -> bool:
         """Return whether the span still takes what it is told."""
@@ -217,7 +228,7 @@ class Span(_Base):
         self._open = False
         recorder.ended(self)
 
-    def __enter__(self) -> "Span":
+    def __enter__(self) -> "Span":  # noqa: PYI034
         return self
 
     def __exit__(

@@ -12,7 +12,7 @@ from mmtrace.recording.guard import report
 from mmtrace.recording.parts import InstrumentationScope
 from mmtrace.recording.recorder import Recorder
 from mmtrace.recording.roots import ROOT_SAMPLED
-from mmtrace.recording.sampling import TRACE_ID_PART, Sampler, verdict_of
+from mmtrace.recording.sampling import Sampler, verdict_of
 from mmtrace.recording.scoped import CurrentSpan
 from mmtrace.recording.span import Span
 from mmtrace.spans import AttributeValue
@@ -80,24 +80,21 @@ class Tracer(trace.Tracer):
         if type(sampler) is not Sampler:
             verdict = verdict_of(sampler, context, trace_id, name, kind, attributes, links)
             sampled, recorded, attributes, state = verdict
+        elif parent is not None and sampler.parent_based:
+            sampled = recorded = bool(flags & _SAMPLED)
         else:
-            by_parent = parent is not None and sampler.parent_based
-            sampled = recorded = flags & _SAMPLED if by_parent else trace_id & TRACE_ID_PART < sampler.bound
-            if parent is None and ROOT_SAMPLED in context:
-                sampled = recorded = bool(context[ROOT_SAMPLED])
-        own = _new_context(trace_id, recorder.new_span_id(), _FLAGS[flags & _RANDOM | bool(sampled)], state)
+            wanted = context.get(ROOT_SAMPLED) if parent is None else None
+            sampled = recorded = sampler.samples(trace_id) if wanted is None else bool(wanted)
+        own = _new_context(trace_id, recorder.new_span_id(), _FLAGS[flags & _RANDOM | sampled], state)
         if not recorded:
             recorder.sampled_out += 1
             return NonRecordingSpan(own)
 
         span = Span(recorder, self._scope, name, own, parent, kind, start_time)
-        if attributes:
-            span.begin_with(attributes)
-        if links:
-            for link in links:
-                span.add_link(link.context, link.attributes)
-        if not (record_exception and set_status_on_exception):
-            span._record_exception, span._set_status_on_exception = record_exception, set_status_on_exception
+        if attributes or links or not (record_exception and set_status_on_exception):
+            span.begin_with(
+                attributes, links, record_exception=record_exception, set_status_on_exception=set_status_on_exception
+            )
         if recorder.starters:
             recorder.started(span, context)
         return span
