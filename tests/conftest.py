@@ -1,0 +1,30 @@
+"""What every test stands on: no leaked thread or context, and spans on demand."""
+
+import os
+
+import pytest
+
+from mmtrace.testing import no_leaks, record_spans
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks(request):
+    if request.node.get_closest_marker("leaks"):
+        yield
+        return
+    with no_leaks():
+        yield
+
+
+@pytest.fixture
+def recorded():
+    """Spans of this process in memory, with a clock and ids that are known; the test claims them all."""
+    with record_spans() as spans:
+        yield spans
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch):
+    for name in os.environ:
+        if name.startswith(("OTEL_", "MMTRACE_")):
+            monkeypatch.delenv(name)
