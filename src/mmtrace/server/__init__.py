@@ -1,0 +1,1 @@
+"""`mmtrace serve`: receives OTLP, keeps it in one file, answers queries and shows pages."""
