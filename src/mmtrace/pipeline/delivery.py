@@ -1,0 +1,211 @@
+"""Sending what waits: one batch at a time, with retries, halves and an account of every item."""
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from mmtrace.pipeline.health import Reason
+from mmtrace.pipeline.lane import Batch, Lane
+from mmtrace.pipeline.signals import Exporter, Outcome, Signal
+from mmtrace.recording.guard import report
+
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 8.0
+_TRIES_WHERE_NOBODY_ANSWERED: Final = 2
+
+now: Final = time.monotonic
+
+
+def _unmet(goals: "list[tuple[Lane, int]]") -> bool:
+    return any(lane.finished.value < goal for lane, goal in goals)
+
+
+class Delivery:
+    """Takes batches from the lanes and gives them to the exporter; any thread may call it, one at a time gets through.
+
+    The lock is held while a request is in flight and never while a retry is waited for: a batch that must wait lies
+    in its lane, so that a flush finds it there. `put` never comes here.
+    """
+
+    def __init__(
+        self,
+        exporter: Exporter,
+        lanes: Sequence[Lane],
+        *,
+        max_batch_items: int,
+        max_batch_bytes: int,
+        export_timeout: float,
+    ) -> None:
+        self._exporter = exporter
+        self._lanes = lanes
+        self._first = 0
+        self._max_items = max_batch_items
+        self._max_bytes = max_batch_bytes
+        self._export_timeout = export_timeout
+        self._random = random.Random()  # noqa: S311 - jitter; the global one belongs to the application
+        self._in_flight: tuple[Lane, Batch] | None = None
+        self.lock = threading.Lock()
+        self.answered = False
+        self.failures = 0
+
+    def is_ready(self) -> bool:
+        """Whether anything waits that may be sent now."""
+        moment = now()
+        return any(lane.is_ready(moment) for lane in self._lanes)
+
+    def is_urgent(self) -> bool:
+        """Whether a full batch waits, or one whose time to be sent again has come."""
+        moment = now()
+        return any(
+            lane.is_ready(moment) and (lane.returned or len(lane.queue) >= self._max_items) for lane in self._lanes
+        )
+
+    def next_retry(self) -> float:
+        """When the next lane that waits for a retry may go on, on the monotonic clock; infinity where none waits."""
+        return min((lane.resume_at for lane in self._lanes if lane.queue or lane.returned), default=math.inf)
+
+    def send_next(self, deadline: float = math.inf) -> bool:
+        """Send one batch of a lane that is ready; False where there is none or the time is over."""
+        if not self.lock.acquire(timeout=-1 if deadline == math.inf else max(0.0, deadline - now())):
+            return False
+        try:
+            taken = self._take()
+            if taken is None:
+                return False
+            self._in_flight = taken
+            self._send(*taken, deadline)
+            return True
+        finally:
+            self._in_flight = None
+            self.lock.release()
+
+    def send_ready(self, stop: Callable[[], bool]) -> None:
+        """Send once what waits now, leaving what comes meanwhile for the next time; ends early where `stop` says so."""
+        goals = self._goals()
+        while _unmet(goals) and not stop() and self.send_next():
+            pass
+
+    def drain(self, deadline: float, sleep: Callable[[float], object]) -> None:
+        """Send everything that waits now, retries included, until it is settled, hopeless, or the deadline is reached.
+
+        Hopeless is a destination that never answered in this process and fails twice more: nobody waits for it at
+        every exit.
+        """
+        goals = self._goals()
+        failures = self.failures
+        for lane in self._lanes:
+            lane.resume_at = 0.0
+        while _unmet(goals) and now() < deadline:
+            if self.send_next(deadline):
+                continue
+            pause = self.next_retry() - now()
+            hopeless = not self.answered and self.failures - failures >= _TRIES_WHERE_NOBODY_ANSWERED
+            if hopeless or pause > deadline - now():
+                return
+            sleep(max(pause, 0.001))
+
+    def _goals(self) -> "list[tuple[Lane, int]]":
+        return [(lane, lane.finished.value + lane.waiting) for lane in self._lanes]
+
+    def abandon(self, reason: Reason) -> int:
+        """Drop all that waits, what is in flight included, and say how many items that were."""
+        lost = 0
+        flying = self._in_flight
+        if flying is not None and flying[1].claim():
+            flying[0].settle(flying[1], exported=0, reason=reason)
+            lost += flying[1].count
+        return lost + sum(lane.abandon(reason) for lane in self._lanes)
+
+    def complain(self, message: str) -> None:
+        """Say once that this destination takes nothing, or too little in the time it has."""
+        report(f"mmtrace.pipeline.delivery {self._exporter.where}", f"mmtrace: {message}")
+
+    def _take(self) -> tuple[Lane, Batch] | None:
+        moment = now()
+        for turn in range(len(self._lanes)):
+            lane = self._lanes[(self._first + turn) % len(self._lanes)]
+            if lane.is_ready(moment) and (batch := lane.take(self._max_items, self._max_bytes)) is not None:
+                self._first += turn + 1
+                return lane, batch
+        return None
+
+    def _send(self, lane: Lane, batch: Batch, deadline: float) -> None:
+        if batch.deadline is None:
+            batch.deadline = now() + self._export_timeout
+        timeout = min(deadline, batch.deadline) - now()
+        outcome = self._export(lane.signal, batch, max(timeout, 0.001))
+        if outcome.kind == "retry":
+            self.failures += 1
+        else:
+            self.answered = True
+            lane.resume_at = 0.0
+        if batch.claim():
+            _SETTLE[outcome.kind](self, lane, batch, outcome)
+
+    def _export(self, signal: Signal, batch: Batch, timeout: float) -> Outcome:
+        try:
+            return self._exporter.export(signal, batch.body(), batch.count, timeout)
+        except Exception as error:
+            return Outcome("retry", message=f"sending to {self._exporter.where} failed: {error!r}")
+
+    def _accepted(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
+        rejected = min(outcome.rejected, batch.count)
+        if rejected or outcome.message:
+            report(
+                f"mmtrace.pipeline.partial {self._exporter.where} {lane.signal.label}",
+                f"mmtrace: {self._exporter.where} took a request of {lane.signal.label} but left out {rejected} of "
+                f"{batch.count} items: {outcome.message or 'it gives no reason'}",
+            )
+        lane.settle(batch, exported=batch.count - rejected)
+
+    def _retry(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
+        self.complain(f"{outcome.message}; the service runs on, telemetry waits in memory and is dropped if this lasts")
+        pause = self._pause(batch, outcome)
+        if batch.deadline is not None and now() + pause >= batch.deadline:
+            lane.settle(batch, exported=0, reason="timeout")
+            return
+        lane.resume_at = now() + pause
+        batch.unclaim()
+        lane.give_back([batch])
+
+    def _pause(self, batch: Batch, outcome: Outcome) -> float:
+        batch.attempts += 1
+        if outcome.retry_after is not None:
+            return outcome.retry_after
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (batch.attempts - 1))
+        return pause * self._random.uniform(0.8, 1.2)
+
+    def _rejected(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
+        report(f"mmtrace.pipeline.rejected {self._exporter.where} {lane.signal.label}", f"mmtrace: {outcome.message}")
+        lane.settle(batch, exported=0)
+
+    def _unsupported(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
+        report(
+            f"mmtrace.pipeline.unsupported {self._exporter.where} {lane.signal.label}",
+            f"mmtrace: {outcome.message}; {lane.signal.label} are not sent there any more",
+        )
+        lane.refuses = "unsupported"
+        lane.settle(batch, exported=0, reason="unsupported")
+        lane.abandon("unsupported")
+
+    def _too_large(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
+        if len(batch.items) > 1:
+            lane.give_back(batch.halves())
+            return
+        report(
+            f"mmtrace.pipeline.too_large {self._exporter.where} {lane.signal.label}",
+            f"mmtrace: {outcome.message}; one of {batch.size} bytes was dropped",
+        )
+        lane.settle(batch, exported=0, reason="too_large")
+
+
+_SETTLE: Final[dict[str, Callable[[Delivery, Lane, Batch, Outcome], None]]] = {
+    "accepted": Delivery._accepted,
+    "retry": Delivery._retry,
+    "rejected": Delivery._rejected,
+    "unsupported": Delivery._unsupported,
+    "too_large": Delivery._too_large,
+}

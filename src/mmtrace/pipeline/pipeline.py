@@ -1,0 +1,324 @@
+"""One destination's way out: a bounded queue of bytes, the thread that sends them, and the account of both."""
+
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from opentelemetry import context
+
+from mmtrace.pipeline import forks
+from mmtrace.pipeline.delivery import Delivery, now
+from mmtrace.pipeline.health import FlushResult, Health, Reason
+from mmtrace.pipeline.lane import NEVER, Lane
+from mmtrace.pipeline.signals import Exporter, Framing, Signal
+from mmtrace.pipeline.tally import Room, Tally
+from mmtrace.pipeline.worker import Worker, suppressed
+from mmtrace.recording.guard import never_raises, report, say
+
+MIB: Final = 1 << 20
+_QUIET_BEFORE_FORK: Final = 1.0
+_LOOK_AFTER_WORKER: Final = 0.1
+
+
+@dataclass(slots=True)
+class _Request:
+    """A flush that somebody waits for."""
+
+    deadline: float
+    close: bool = False
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class _Periodic:
+    """A callback and when it is due next."""
+
+    seconds: float
+    callback: Callable[[], object]
+    due: float
+
+
+class Pipeline:
+    """Takes encoded telemetry from any thread or finalizer and delivers it to one exporter from a thread of its own.
+
+    Everything that `add` reaches is lock-free: atomic counters, a deque, and a reentrant wake-up. Items count against
+    both bounds until the destination has answered for them. Sizes are in bytes, times in seconds.
+    """
+
+    def __init__(
+        self,
+        exporter: Exporter,
+        *,
+        max_queue_bytes: int = 64 * MIB,
+        max_queue_items: int = 65_536,
+        max_batch_items: int = 512,
+        max_batch_bytes: int = 7 * MIB // 2,
+        schedule_delay: float = 1.0,
+        export_timeout: float = 30.0,
+    ) -> None:
+        self._exporter = exporter
+        self._bounds = (max_queue_bytes, max_queue_items)
+        self._max_batch_items = max_batch_items
+        self._max_batch_bytes = max_batch_bytes
+        self._schedule_delay = schedule_delay
+        self._export_timeout = export_timeout
+        self._periodic: list[_Periodic] = []
+        self._quiet = False
+        self._start_over()
+        forks.watch(self)
+
+    def _start_over(self) -> None:
+        self._pid = os.getpid()
+        self._room = Room(*self._bounds)
+        self._lanes = tuple(Lane(signal, self._room) for signal in Signal)
+        self._delivery = Delivery(
+            self._exporter,
+            self._lanes,
+            max_batch_items=self._max_batch_items,
+            max_batch_bytes=self._max_batch_bytes,
+            export_timeout=self._export_timeout,
+        )
+        self._requests: deque[_Request] = deque()
+        self._collecting = threading.Lock()
+        self._closed = False
+        self._due = math.inf
+        self._wake_bytes = NEVER
+        self._sampled_out = Tally()
+        self._worker = Worker(self._turn, "mmtrace-pipeline")
+
+    # --- what any thread and any finalizer may call -------------------------------------------------------------------
+
+    def add(self, signal: Signal, frame: Framing | None, payload: bytes, count: int = 1) -> bool:
+        """Queue `payload`, which holds `count` items; False where it was dropped and counted instead.
+
+        With a frame, payloads are wrapped by it when they are sent; without one, a payload is a piece of a request.
+        """
+        lane = self._lanes[signal]
+        reason = lane.put(frame, payload, count)
+        if reason is not None:
+            if reason == "queue_full":
+                self._say_full()
+            return False
+        if len(lane.queue) >= lane.wake_at or self._room.bytes >= self._wake_bytes:
+            self._worker.wake()
+        return True
+
+    def lose(self, signal: Signal, reason: Reason, count: int = 1) -> None:
+        """Count items that could not become a payload."""
+        self._lanes[signal].lose(reason, count)
+
+    def leave_out(self, count: int = 1) -> None:
+        """Count spans that sampling left out."""
+        self._sampled_out.add(count)
+
+    def start(self) -> None:
+        """Start the thread before the first item, for callbacks that nothing else would start."""
+        self._worker.wake()
+
+    def _say_full(self) -> None:
+        size, items = self._bounds
+        report(
+            f"mmtrace.pipeline.queue_full {self._exporter.where}",
+            f"mmtrace: the queue for {self._exporter.where} is full ({size} bytes, {items} items): what does not fit "
+            "is dropped and counted; the receiver is away or too slow, or MMTRACE_QUEUE_BYTES is too small",
+        )
+
+    # --- what may wait ------------------------------------------------------------------------------------------------
+
+    def every(self, seconds: float, callback: Callable[[], object]) -> None:
+        """Call `callback` that often in the thread, once it runs, and in every flush and shutdown; it may `add`."""
+        self._periodic.append(_Periodic(seconds, callback, now() + seconds))
+        if self._worker.has_started:
+            self._worker.wake()
+
+    def flush(self, timeout: float) -> FlushResult:
+        """Deliver what is queued within `timeout` seconds and say what became of it; never takes longer."""
+        return self._finish(_Request(now() + timeout))
+
+    def shutdown(self, timeout: float) -> FlushResult:
+        """Deliver what is queued, drop the rest for the reason `shutdown`, end the thread, close the exporter; once."""
+        deadline = now() + timeout
+        result = self._finish(_Request(deadline, close=True))
+        if self._worker.has_started:
+            self._worker.wake()
+            self._worker.join(deadline - now())
+        never_raises(self._exporter.close)()
+        return result
+
+    @property
+    def where(self) -> str:
+        """The destination, for messages."""
+        return self._exporter.where
+
+    @property
+    def health(self) -> Health:
+        """What became of spans."""
+        return self.health_of(Signal.TRACES)
+
+    def health_of(self, signal: Signal) -> Health:
+        """What became of the items of one signal."""
+        started, exported, dropped = self._lanes[signal].ledger.read()
+        return Health(
+            started=started,
+            exported=exported,
+            sampled_out=self._sampled_out.value if signal is Signal.TRACES else 0,
+            dropped=dropped,
+            queue_spans=started - exported - sum(dropped.values()),
+            queue_bytes=self._room.bytes,
+            queue_capacity=self._room.max_bytes,
+        )
+
+    def _finish(self, request: _Request) -> FlushResult:
+        if os.getpid() != self._pid:
+            self.after_fork_in_child()  # a fork that Python was not told of
+        before = self._result()
+        self._deliver(request)
+        if request.close:
+            self._close()
+            self._give_up()
+        say()
+        after = self._result()
+        return FlushResult(
+            exported=after.exported - before.exported, dropped=after.dropped - before.dropped, waiting=after.waiting
+        )
+
+    def _result(self) -> FlushResult:
+        healths = [self.health_of(signal) for signal in (Signal.TRACES, Signal.LOGS)]
+        return FlushResult(
+            exported=sum(health.exported for health in healths),
+            dropped=sum(sum(health.dropped.values()) for health in healths),
+            waiting=sum(health.queue_spans for health in healths),
+        )
+
+    def _deliver(self, request: _Request) -> None:
+        """Let the thread serve the request; where none can run, as at the end of the interpreter, serve it here."""
+        if self._has_work and not self._worker.is_current and self._worker.serves():
+            self._requests.append(request)
+            self._worker.wake()
+            while not request.done.wait(min(_LOOK_AFTER_WORKER, max(0.0, request.deadline - now()))):
+                if now() >= request.deadline:
+                    return
+                if not self._worker.serves():
+                    break
+        if not request.done.is_set():
+            token = context.attach(suppressed())
+            try:
+                self._serve(request, time.sleep)
+            finally:
+                context.detach(token)
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._periodic) or any(lane.waiting for lane in self._lanes)
+
+    def _close(self) -> None:
+        for lane in self._lanes:
+            lane.refuses = lane.refuses or "shutdown"
+        self._closed = True
+
+    def _give_up(self) -> None:
+        lost = self._delivery.abandon("shutdown")
+        if lost:
+            self._delivery.complain(
+                f"{lost} items were not delivered to {self._exporter.where} before the process ended"
+            )
+
+    # --- what the thread does -----------------------------------------------------------------------------------------
+
+    def _turn(self) -> float | None:
+        pause = self._work()
+        if self._closed:
+            return None
+        return self._schedule_delay if pause is None else pause
+
+    @never_raises
+    def _work(self) -> float:
+        for lane in self._lanes:
+            lane.wake_at = NEVER  # nobody need wake what is awake
+        self._wake_bytes = NEVER
+        while self._requests:
+            self._serve(self._requests.popleft(), self._worker.sleep)
+        if not self._closed:
+            self._collect(now())
+            self._send_due()
+        say()
+        return self._rest()
+
+    def _serve(self, request: _Request, sleep: Callable[[float], object]) -> None:
+        try:
+            if not self._closed:
+                self._collect(math.inf, request.deadline)
+            if request.close:
+                self._close()
+            self._delivery.drain(request.deadline, sleep)
+        finally:
+            request.done.set()
+
+    def _collect(self, moment: float, deadline: float = math.inf) -> None:
+        """Run the callbacks that are due, one thread at a time."""
+        if not self._periodic or not self._collecting.acquire(timeout=_bounded(deadline - now())):
+            return
+        try:
+            for periodic in self._periodic:
+                if periodic.due <= moment:
+                    periodic.due = now() + periodic.seconds
+                    never_raises(periodic.callback)()
+        finally:
+            self._collecting.release()
+
+    def _send_due(self) -> None:
+        if self._due == math.inf and self._delivery.is_ready():
+            self._due = now() + self._schedule_delay
+        if now() >= self._due or self._is_urgent():
+            self._delivery.send_ready(stop=lambda: bool(self._requests))
+            self._due = now() + self._schedule_delay if self._delivery.is_ready() else math.inf
+
+    def _is_urgent(self) -> bool:
+        full = self._room.bytes >= self._max_batch_bytes and self._delivery.next_retry() <= now()
+        return full or self._delivery.is_urgent()
+
+    def _rest(self) -> float:
+        """Say what shall wake the thread, look once more, and return how long it may sleep."""
+        moment = now()
+        for lane in self._lanes:
+            backing_off = lane.resume_at > moment
+            lane.wake_at = NEVER if backing_off else 1 if self._due == math.inf else self._max_batch_items
+        self._wake_bytes = NEVER if self._delivery.next_retry() > moment else self._max_batch_bytes
+        unseen = self._due == math.inf and self._delivery.is_ready()
+        if self._requests or self._closed or unseen or self._is_urgent():
+            return 0.0
+        retry = self._delivery.next_retry()
+        due = min(self._due, retry if retry > moment else math.inf, *(each.due for each in self._periodic), math.inf)
+        return max(0.0, due - now())
+
+    # --- forks --------------------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Wait, within bounds, until no request is in flight, where the exporter's library asks for it."""
+        self._quiet = self._exporter.quiet_before_fork and self._delivery.lock.acquire(timeout=_QUIET_BEFORE_FORK)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on sending."""
+        if self._quiet:
+            self._quiet = False
+            self._delivery.lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start with an empty queue and no thread: what was queued is the parent's to send."""
+        refused = [lane.refuses for lane in self._lanes]
+        self._quiet = False
+        self._exporter.after_fork()
+        self._start_over()
+        for lane, reason in zip(self._lanes, refused, strict=True):
+            lane.refuses = reason
+        for periodic in self._periodic:
+            periodic.due = now() + periodic.seconds
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(0.0, seconds), threading.TIMEOUT_MAX)

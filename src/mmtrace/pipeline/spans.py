@@ -1,0 +1,48 @@
+"""The span processor that encodes a span where it ends and queues the bytes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmtrace.otlp.encode import encode_span, frame_of
+from mmtrace.pipeline.pipeline import Pipeline
+from mmtrace.pipeline.signals import Signal
+from mmtrace.recording.guard import report
+
+
+class SpanSink:
+    """A stock SpanProcessor for any number of pipelines; safe in any thread and any finalizer."""
+
+    on_start = None
+    _on_ending = None
+
+    def __init__(self, pipelines: Sequence[Pipeline]) -> None:
+        self._pipelines = tuple(pipelines)
+
+    def on_end(self, span: Any) -> None:
+        """Encode a sampled span and add it to every pipeline."""
+        if not span.context.trace_flags & 1:
+            for pipeline in self._pipelines:
+                pipeline.leave_out()
+            return
+        try:
+            frame, payload = frame_of(span), encode_span(span)
+        except Exception as error:
+            self._lose(error)
+            return
+        for pipeline in self._pipelines:
+            pipeline.add(Signal.TRACES, frame, payload)
+
+    def _lose(self, error: Exception) -> None:
+        report(
+            "mmtrace.pipeline.encode_span", f"mmtrace: a span could not be encoded and was dropped: {error!r}", error
+        )
+        for pipeline in self._pipelines:
+            pipeline.lose(Signal.TRACES, "encode_error")
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Deliver what is queued; False where something still waits, or was dropped."""
+        results = [pipeline.flush(timeout_millis / 1000) for pipeline in self._pipelines]
+        return not any(result.waiting or result.dropped for result in results)
+
+    def shutdown(self) -> None:
+        """Do nothing: a pipeline outlives the providers that feed it, and whoever made it ends it."""

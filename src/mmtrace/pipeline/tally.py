@@ -1,0 +1,73 @@
+"""Counting without locks: exact sums that threads, signal handlers and finalizers may change at any moment.
+
+Why not `count += 1`? It reads, adds and writes in separate steps, and a thread or a finalizer in between is lost. Why
+not a lock? A span may end in a finalizer, which may run inside the very section that the lock guards, in the same
+thread: it would wait for itself. What is needed is one step that adds and tells the sum, and the standard library has
+it: `BytesIO.seek(amount, SEEK_CUR)` moves a position by any amount and returns where it then is, in a single call of
+C code that allocates no container, so that neither another thread nor the collector gets a turn within it. No buffer
+is ever written: the object is a signed 64-bit integer with an atomic fetch-and-add.
+"""
+
+import io
+
+
+class Tally:
+    """A whole number, never below zero, that any thread or finalizer may change at any moment."""
+
+    __slots__ = ("_seek", "_tell")
+
+    def __init__(self) -> None:
+        position = io.BytesIO()
+        self._seek = position.seek
+        self._tell = position.tell
+
+    def add(self, amount: int) -> int:
+        """Add `amount`, which may be negative, and return the sum that includes it."""
+        return self._seek(amount, 1)
+
+    @property
+    def value(self) -> int:
+        """The sum now."""
+        return self._tell()
+
+
+class Room:
+    """A bound on the bytes and the items that wait; never exceeded, by however many threads.
+
+    A reservation is added first and checked after. What is admitted at any moment is at most the sum at that moment,
+    and each admission saw a sum within the bound that included its own reservation; sums only shrink by what has
+    left. So the bound holds exactly. A reservation on its way back may turn another away while the room is all but
+    full, no more.
+    """
+
+    __slots__ = ("_bytes", "_items", "max_bytes", "max_items")
+
+    def __init__(self, max_bytes: int, max_items: int) -> None:
+        self.max_bytes = max_bytes
+        self.max_items = max_items
+        self._bytes = Tally()
+        self._items = Tally()
+
+    def take(self, size: int, count: int) -> bool:
+        """Reserve room for `count` items of `size` bytes; False where there is none."""
+        held = self._bytes.add(size)
+        items = self._items.add(count)
+        if held <= self.max_bytes and items <= self.max_items:
+            return True
+        self.give(size, count)
+        return False
+
+    def give(self, size: int, count: int) -> None:
+        """Give back what `take` reserved."""
+        self._bytes.add(-size)
+        self._items.add(-count)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that are reserved now."""
+        return self._bytes.value
+
+    @property
+    def items(self) -> int:
+        """Items that are reserved now."""
+        return self._items.value
