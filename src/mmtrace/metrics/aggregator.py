@@ -129,7 +129,10 @@ class ModelMetrics:
 
 
 class _Shard:
-    """The cells of one series that one thread writes; the first of two that race for a place keeps it."""
+    """The cells of one series that one thread writes.
+
+    Where a finalizer takes a place first, its cell loses the place but not its counts: the reader sees every cell.
+    """
 
     __slots__ = ("active", "distributions", "input", "output")
 
@@ -164,8 +167,8 @@ class _Series(Sharded[_Shard]):
     def _distribution(
         self, shard: _Shard, key: _Labels, metric: names.Metric, more: _Attributes = _NONE
     ) -> Distribution:
-        cell = self._metrics.distribution(self._line(key, metric, more))
-        return shard.distributions.setdefault(key, cell)
+        cell = shard.distributions[key] = self._metrics.distribution(self._line(key, metric, more))
+        return cell
 
     def _number(self, key: str, metric: names.Metric, more: _Attributes = _NONE) -> Number:
         return self._metrics.number(self._line((key,), metric, more))
@@ -249,19 +252,16 @@ class CallSeries(_Series):
         (shard.distributions.get(_BATCH) or self._other(shard, _BATCH)).add(size)
 
     def _active(self, shard: _Shard) -> Number:
-        cell = self._number("active", names.CALLS_ACTIVE)
-        shard.active = shard.active or cell
-        return shard.active
+        cell = shard.active = self._number("active", names.CALLS_ACTIVE)
+        return cell
 
     def _input(self, shard: _Shard) -> Number:
-        cell = self._number("input", names.MODEL_TOKENS, {names.LABEL_DIRECTION: "input"})
-        shard.input = shard.input or cell
-        return shard.input
+        cell = shard.input = self._number("input", names.MODEL_TOKENS, {names.LABEL_DIRECTION: "input"})
+        return cell
 
     def _output(self, shard: _Shard) -> Number:
-        cell = self._number("output", names.MODEL_TOKENS, {names.LABEL_DIRECTION: "output"})
-        shard.output = shard.output or cell
-        return shard.output
+        cell = shard.output = self._number("output", names.MODEL_TOKENS, {names.LABEL_DIRECTION: "output"})
+        return cell
 
     def _duration(self, shard: _Shard, key: tuple[str, str]) -> Distribution:
         labels = _given(((names.LABEL_OUTCOME, key[0]), (names.ERROR_TYPE, key[1])))

@@ -26,30 +26,37 @@ class Health(Protocol):
     @property
     def started(self) -> int:
         """Sampled spans that ended."""
+        ...
 
     @property
     def exported(self) -> int:
         """Spans that a receiver accepted."""
+        ...
 
     @property
     def sampled_out(self) -> int:
         """Spans that sampling left out."""
+        ...
 
     @property
     def dropped(self) -> Mapping[str, int]:
         """Spans that could not be kept, by reason."""
+        ...
 
     @property
     def queue_spans(self) -> int:
         """Spans that wait."""
+        ...
 
     @property
     def queue_bytes(self) -> int:
         """Bytes that wait."""
+        ...
 
     @property
     def queue_capacity(self) -> int:
         """Bytes that may wait."""
+        ...
 
 
 def of_calls(readings: Iterable[Reading], start: int, now: int) -> Iterator[Metric]:

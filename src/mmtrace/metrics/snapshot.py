@@ -29,10 +29,12 @@ class ResourceLike(Protocol):
     @property
     def attributes(self) -> Mapping[str, AttributeValue]:
         """The service and the process."""
+        ...
 
     @property
     def schema_url(self) -> str:
         """The schema of the attributes."""
+        ...
 
 
 class Snapshots:

@@ -1,0 +1,29 @@
+import pytest
+
+from mmtrace import attributes as names
+
+
+@pytest.fixture
+def counted():
+    """What a ModelMetrics counted: (metric name, labels) to a number, or to (calls, sum) of a histogram."""
+
+    def read(metrics):
+        found = {}
+        for reading in metrics.read():
+            key = (reading.line.metric.name, tuple(sorted(reading.line.attributes.items())))
+            assert key not in found, f"{key} is in two time series"
+            found[key] = (sum(reading.counts), reading.sum) if reading.counts else reading.value
+        return found
+
+    return read
+
+
+@pytest.fixture
+def total(counted):
+    """The sum of one metric over all label sets: a number, or calls of a histogram."""
+
+    def of(metrics, metric: names.Metric):
+        values = [value for (name, _), value in counted(metrics).items() if name == metric.name]
+        return sum(value[0] if isinstance(value, tuple) else value for value in values)
+
+    return of
