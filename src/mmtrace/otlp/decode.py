@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.trace import SpanKind, StatusCode
 
 from mmtrace.errors import DecodeError, TooLarge
-from mmtrace.otlp.json_form import parse_json, to_json
+from mmtrace.otlp.json_form import parse_json, refuse_over, to_json
 from mmtrace.otlp.renames import renamed
 from mmtrace.spans import AttributeValue, Event, Link, Resource, Scope, SpanData
 
@@ -39,11 +39,12 @@ _KINDS: Final = {kind.value + 1: kind for kind in SpanKind}
 _STATUS: Final = {code.value: code for code in StatusCode}
 
 
-def parse(body: bytes) -> ExportTraceServiceRequest:
+def parse(body: bytes, *, max_bytes: int | None = None) -> ExportTraceServiceRequest:
     """Return the request that `body` holds (TracesData has the same bytes).
 
-    Raises DecodeError for damaged bytes, TooLarge where values are nested deeper than protobuf's parsers go.
+    Raises DecodeError for damaged bytes, TooLarge over `max_bytes` or where values nest deeper than parsers go.
     """
+    refuse_over(max_bytes, body)
     try:
         return ExportTraceServiceRequest.FromString(body)
     except ProtobufError as error:

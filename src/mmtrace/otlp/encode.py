@@ -154,6 +154,8 @@ def _dropped(span: Any) -> bytes:
 
 
 def _status(status: Any) -> bytes:
+    if status is None:
+        return b""
     code, message = status.status_code, status.description
     if code is StatusCode.UNSET and not message:
         return b"\x7a\x00"

@@ -22,15 +22,20 @@ _IDS: Final = ("traceId", "trace_id", "spanId", "span_id", "parentSpanId", "pare
 _MAX_DEPTH: Final = 100
 
 
-def parse_json(body: bytes | str) -> ExportTraceServiceRequest:
+def refuse_over(max_bytes: int | None, body: bytes | str) -> None:
+    """Raise TooLarge where `body` is longer than `max_bytes`."""
+    if max_bytes is not None and len(body) > max_bytes:
+        raise TooLarge(f"a body of {len(body)} bytes is over the limit of {max_bytes}")
+
+
+def parse_json(body: bytes | str, *, max_bytes: int | None = None) -> ExportTraceServiceRequest:
     """Return the request that OTLP-JSON holds; names in camel or snake case, unknown ones ignored.
 
-    Raises DecodeError for what is not OTLP-JSON, TooLarge for values that are nested too deep.
+    Raises DecodeError for what is not OTLP-JSON, TooLarge over `max_bytes` or where values are nested too deep.
     """
+    refuse_over(max_bytes, body)
     try:
         tree = _load(body)
-        if not isinstance(tree, dict):
-            raise DecodeError("not OTLP-JSON: an object is expected")
         for holder in _id_holders(tree):
             _ids_to_base64(holder)
         return _message(tree)
@@ -42,11 +47,13 @@ def parse_json(body: bytes | str) -> ExportTraceServiceRequest:
         raise DecodeError(f"not OTLP-JSON: {error}") from error
 
 
-def _load(body: bytes | str) -> Any:
+def _load(body: bytes | str) -> Json:
     content = body if isinstance(body, str) else body.decode()
     tree = json.loads(content)
     if "\\ud" in content or "\\uD" in content:  # perhaps half a pair of surrogates, which protobuf refuses
         tree = json.loads(text(json.dumps(tree, ensure_ascii=False)))
+    if not isinstance(tree, dict):
+        raise DecodeError("not OTLP-JSON: an object is expected")
     return tree
 
 

@@ -1,0 +1,215 @@
+"""What our encoder writes is what the stock one writes, and what that one leaves out."""
+
+import base64
+import dataclasses
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
+
+from mmtrace.otlp.decode import decode_span, decode_traces, decode_traces_json, iter_spans, parse, to_json
+from mmtrace.otlp.encode import encode_span, frame_of
+
+PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+INT64 = st.integers(-(2**63), 2**63 - 1)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=80)
+SCALARS = st.one_of(TEXT, st.booleans(), INT64, st.floats(), st.binary(max_size=40), st.none())
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT.filter(bool), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = st.one_of(st.sampled_from(["model", "task", "size", "tokens", "seconds", "cached"]), TEXT.filter(bool))
+ATTRIBUTES = st.dictionaries(KEYS, VALUES, max_size=8)
+TIMES = st.integers(0, 2**64 - 1)
+STATE_KEYS = st.from_regex(r"[a-z][a-z0-9]{0,9}", fullmatch=True)
+STATE_VALUES = st.from_regex(r"[!-+\--<>-~]{1,20}", fullmatch=True)
+STATES = st.lists(st.tuples(STATE_KEYS, STATE_VALUES), max_size=3).map(TraceState)
+CONTEXTS = st.builds(
+    SpanContext,
+    trace_id=st.integers(1, 2**128 - 1),
+    span_id=st.integers(1, 2**64 - 1),
+    is_remote=st.booleans(),
+    trace_flags=st.integers(0, 255).map(TraceFlags),
+    trace_state=STATES,
+)
+STATUSES = st.one_of(
+    st.none(), st.just(Status(StatusCode.OK)), TEXT.map(lambda message: Status(StatusCode.ERROR, message))
+)
+LIMITS = SpanLimits(max_span_attributes=5, max_events=2, max_links=2, max_event_attributes=2, max_link_attributes=2)
+
+
+class Kept(SpanProcessor):
+    def __init__(self) -> None:
+        self.spans: list[ReadableSpan] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.spans.append(span)
+
+
+SPANS = st.fixed_dictionaries(
+    {
+        "name": TEXT,
+        "parent": st.none() | CONTEXTS,
+        "kind": st.sampled_from(SpanKind),
+        "attributes": ATTRIBUTES,
+        "links": st.lists(st.builds(Link, CONTEXTS, ATTRIBUTES), max_size=3),
+        "events": st.lists(st.tuples(TEXT, ATTRIBUTES, TIMES), max_size=3),
+        "status": STATUSES,
+        "start_time": TIMES,
+        "end_time": TIMES,
+    }
+)
+SCOPES = st.tuples(TEXT.filter(bool), TEXT, TEXT, ATTRIBUTES)
+
+
+@dataclasses.dataclass
+class Recorded:
+    """Spans as a recorder made them of what was drawn."""
+
+    provider: Any
+    scope: tuple[Any, ...]
+    drawn: list[dict[str, Any]]
+
+    def spans(self) -> list[Any]:
+        kept = Kept()
+        self.provider.add_span_processor(kept)
+        tracer = self.provider.get_tracer(*self.scope)
+        for one in self.drawn:
+            self._record(tracer, **one)
+        return kept.spans
+
+    def _record(self, tracer, name, parent, events, status, end_time, **options) -> None:
+        span = tracer.start_span(name, parent and set_span_in_context(NonRecordingSpan(parent)), **options)
+        for event in events:
+            span.add_event(*event)
+        if status:
+            span.set_status(status)
+        span.end(end_time)
+
+
+def stock_provider(resource: Resource) -> TracerProvider:
+    return TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False, span_limits=LIMITS)
+
+
+RESOURCES = st.builds(Resource, ATTRIBUTES, TEXT)
+RECORDED = st.builds(Recorded, RESOURCES.map(stock_provider), SCOPES, st.lists(SPANS, min_size=1, max_size=3))
+
+
+def stock_and_what_it_leaves_out(span: Any) -> ExportTraceServiceRequest:
+    request = encode_spans([span])
+    message = request.resource_spans[0].scope_spans[0].spans[0]
+    message.flags |= span.context.trace_flags
+    for link, encoded_link in zip(span.links, message.links, strict=True):
+        encoded_link.flags |= link.context.trace_flags
+        encoded_link.trace_state = ",".join(f"{key}={value}" for key, value in link.context.trace_state.items())
+    return request
+
+
+def same_bytes(first: ExportTraceServiceRequest, second: ExportTraceServiceRequest) -> bool:
+    return first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
+
+
+def wire(spans: Iterable[Any]) -> bytes:
+    return b"".join(frame_of(span).wrap([encode_span(span)]) for span in spans)
+
+
+def comparable(value: Any) -> Any:
+    """Return `value` such that NaN equals itself, and 1, 1.0 and True do not equal each other."""
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN"
+    if isinstance(value, dict):
+        return {key: comparable(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [comparable(item) for item in value]
+    return type(value), repr(value)
+
+
+@PATIENT
+@given(RECORDED)
+def test_what_the_stock_sdk_recorded_is_encoded_as_the_stock_encoder_does(recorded) -> None:
+    spans = recorded.spans()
+    for span in spans:
+        assert same_bytes(ExportTraceServiceRequest.FromString(wire([span])), stock_and_what_it_leaves_out(span))
+
+
+@PATIENT
+@given(RECORDED)
+def test_a_decoded_span_has_everything_that_was_recorded(recorded) -> None:
+    spans = recorded.spans()
+    for span, data in zip(spans, decode_traces(wire(spans)), strict=True):
+        assert (data.name, data.kind, data.start_time, data.end_time) == (
+            span.name, span.kind, span.start_time, span.end_time,
+        )  # fmt: skip
+        assert (data.trace_id, data.span_id) == (span.context.trace_id, span.context.span_id)
+        assert data.parent_span_id == (span.parent.span_id if span.parent else None)
+        assert (data.status, data.status_message) == (span.status.status_code, span.status.description or "")
+        assert data.trace_state == span.context.trace_state.to_header()
+        assert comparable(data.attributes) == comparable(dict(span.attributes))
+        assert comparable(data.resource.attributes) == comparable(dict(span.resource.attributes))
+        assert [(event.name, event.time, comparable(event.attributes)) for event in data.events] == [
+            (event.name, event.timestamp, comparable(dict(event.attributes))) for event in span.events
+        ]
+        assert [(link.trace_id, link.span_id, comparable(link.attributes)) for link in data.links] == [
+            (link.context.trace_id, link.context.span_id, comparable(dict(link.attributes))) for link in span.links
+        ]
+        assert (data.dropped_attributes, data.dropped_events, data.dropped_links) == (
+            span.dropped_attributes, span.dropped_events, span.dropped_links,
+        )  # fmt: skip
+
+
+def everything(data: Any) -> Any:
+    return comparable(dataclasses.asdict(data))
+
+
+@PATIENT
+@given(RECORDED)
+def test_json_carries_a_span_as_the_wire_does(recorded) -> None:
+    spans = recorded.spans()
+    decoded = decode_traces(wire(spans))
+    again = decode_traces_json(json.dumps(to_json(decoded)))
+    assert [everything(span) for span in again] == [everything(span) for span in decoded]
+
+
+@PATIENT
+@given(RECORDED)
+def test_json_is_what_protobuf_writes_but_for_the_ids(recorded) -> None:
+    spans = recorded.spans()
+    for span in spans:
+        body = wire([span])
+        expected = MessageToDict(parse(body), use_integers_for_enums=True)
+        (message,) = expected["resourceSpans"][0]["scopeSpans"][0]["spans"]
+        for holder in (message, *message.get("links", ())):
+            for key in {"traceId", "spanId", "parentSpanId"} & holder.keys():
+                holder[key] = base64.b64decode(holder[key]).hex()
+        assert to_json(decode_traces(body)) == expected
+
+
+@PATIENT
+@given(RECORDED)
+def test_a_span_that_was_stored_alone_is_decoded_as_in_its_request(recorded) -> None:
+    spans = recorded.spans()
+    body = wire(spans)
+    for (_, _, message), data in zip(iter_spans(parse(body)), decode_traces(body), strict=True):
+        alone = decode_span(message.SerializeToString(), data.resource, data.scope)
+        assert everything(alone) == everything(data)
