@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from opentelemetry.trace import Link, SpanContext, Status, StatusCode
 
+from mmtrace.recording.cleaning import clean
 from mmtrace.spans import Scope
 
 UNSET: Final = Status(StatusCode.UNSET)
@@ -46,3 +47,8 @@ class InstrumentationScope(Scope):
 
     def __hash__(self) -> int:
         return hash((self.name, self.version, self.schema_url))
+
+
+def scope_of(name: str | None, version: str | None, schema_url: str | None, attributes: object) -> InstrumentationScope:
+    """Return the scope that `get_tracer` was asked for."""
+    return InstrumentationScope(name or "", version or "", clean(attributes)[0], schema_url or "")

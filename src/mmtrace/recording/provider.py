@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from opentelemetry import trace
 
-from mmtrace.recording.cleaning import clean
 from mmtrace.recording.guard import report
 from mmtrace.recording.limits import SpanLimits
-from mmtrace.recording.parts import InstrumentationScope
+from mmtrace.recording.parts import InstrumentationScope, scope_of
 from mmtrace.recording.recorder import Clock, Ids, Recorder, Redact, blame
 from mmtrace.recording.sampling import DEFAULT, sampler_from
 from mmtrace.recording.tracer import Tracer
@@ -77,12 +76,7 @@ class TracerProvider(trace.TracerProvider):
             return trace.NoOpTracer()
         if not instrumenting_module_name:
             report("scope name", "mmtrace: get_tracer was called without the name of a library")
-        scope = InstrumentationScope(
-            instrumenting_module_name or "",
-            instrumenting_library_version or "",
-            clean(attributes)[0],
-            schema_url or "",
-        )
+        scope = scope_of(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
         known = self._tracers.get(scope)
         return known or self._tracers.setdefault(scope, Tracer(self._recorder, scope, self.sampler))
 

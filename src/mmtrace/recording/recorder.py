@@ -5,8 +5,8 @@ from typing import Any, Final, Protocol
 
 from opentelemetry.context.context import Context
 
+from mmtrace.recording import guard
 from mmtrace.recording.cleaning import plain_types
-from mmtrace.recording.guard import report
 from mmtrace.recording.limits import SpanLimits, room
 from mmtrace.spans import AttributeValue
 
@@ -118,5 +118,7 @@ class Recorder:
 
 def blame(processor: object, method: str, error: Exception) -> None:
     """Report that a span processor's method failed."""
+    if guard.strict:
+        raise error
     who = f"{type(processor).__qualname__}.{method}"
-    report(who, f"mmtrace: the span processor's {who} failed: {error!r}", error)
+    guard.report(who, f"mmtrace: the span processor's {who} failed: {error!r}", error)

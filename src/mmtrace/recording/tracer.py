@@ -13,7 +13,7 @@ from mmtrace.recording.parts import InstrumentationScope
 from mmtrace.recording.recorder import Recorder
 from mmtrace.recording.roots import ROOT_SAMPLED
 from mmtrace.recording.sampling import Sampler, verdict_of
-from mmtrace.recording.scoped import CurrentSpan
+from mmtrace.recording.scoped import TracerWithBlocks
 from mmtrace.recording.span import Span
 from mmtrace.spans import AttributeValue
 
@@ -36,7 +36,7 @@ _new_context: Final = _plain_context if _plain_context(*_PROBE) == _checked_cont
 """The context of a local span; where the API lays it out as we know, without its checks of ids that we made."""
 
 
-class Tracer(trace.Tracer):
+class Tracer(TracerWithBlocks):
     """Starts the spans of one instrumentation scope; made by `TracerProvider.get_tracer`."""
 
     def __init__(self, recorder: Recorder, scope: InstrumentationScope, sampler: Any) -> None:
@@ -98,27 +98,6 @@ class Tracer(trace.Tracer):
         if recorder.starters:
             recorder.started(span, context)
         return span
-
-    def start_as_current_span(  # type: ignore[override]
-        self,
-        name: str,
-        context: Context | None = None,
-        kind: SpanKind = SpanKind.INTERNAL,
-        attributes: Mapping[str, AttributeValue] | None = None,
-        links: Sequence[Link] | None = None,
-        start_time: int | None = None,
-        record_exception: bool = True,  # noqa: FBT001, FBT002
-        set_status_on_exception: bool = True,  # noqa: FBT001, FBT002
-        end_on_exit: bool = True,  # noqa: FBT001, FBT002
-    ) -> CurrentSpan:
-        """Return a span for a `with` block or a decorated function: current inside, ended at its end."""
-        return CurrentSpan(
-            self.start_span,
-            (name, context, kind, attributes, links, start_time, record_exception, set_status_on_exception),
-            record=record_exception,
-            set_status=set_status_on_exception,
-            end_on_exit=end_on_exit,
-        )
 
 
 def _context_of(holder: object) -> SpanContext | None:
