@@ -59,7 +59,7 @@ class PatchAttempt:
         if self._state != "waiting":
             return
         try:
-            self._places += apply(self._patch, module)
+            apply(self._patch, module, self._places)
             self._state = "patched"
         except Exception as error:
             self._failed(error)

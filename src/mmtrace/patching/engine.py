@@ -35,11 +35,11 @@ class Engine:
                 self.drop(name)
                 self.note(Row(name, "", "", "off", "switched off"))
             elif name not in self._attempts:
+                self._notes.pop(name, None)
                 self.start(name, self._attempts_of(instrumentation, options))
 
     def start(self, name: str, attempts: Sequence[Attempt]) -> None:
         """Run `attempts` when their modules are imported, at once where they are; the report lists them."""
-        self._notes.pop(name, None)
         self._attempts[name] = [*self._attempts.get(name, ()), *attempts]
         for attempt in attempts:
             self._wait_for(attempt)

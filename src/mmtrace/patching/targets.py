@@ -45,16 +45,16 @@ class Place:
             setattr(self.owner, self.name, self.original)
 
 
-def apply(patch: Patch, module: ModuleType) -> list[Place]:
-    """Change what `patch` names in `module`; return the places, none if they were changed already.
+def apply(patch: Patch, module: ModuleType, places: list[Place]) -> None:
+    """Change what `patch` names in `module`, unless it is so already; add what was changed to `places`, now and later.
 
     Raises MissingTarget, and TypeError for a class that takes no attributes.
     """
     owner, name = _owner_of(patch, module)
     if patch.subclasses:
-        return _apply_to_subclasses(patch, owner, name)
-    place = _apply_at(patch, owner, name, patch.target)
-    return [place] if place else []
+        _apply_to_subclasses(patch, owner, name, places)
+    else:
+        _apply_at(patch, owner, name, patch.target, places)
 
 
 def _owner_of(patch: Patch, module: ModuleType) -> tuple[Any, str]:
@@ -67,7 +67,7 @@ def _owner_of(patch: Patch, module: ModuleType) -> tuple[Any, str]:
     return owner, name
 
 
-def _apply_at(patch: Patch, owner: Any, name: str, target: str) -> Place | None:
+def _apply_at(patch: Patch, owner: Any, name: str, target: str, places: list[Place]) -> None:
     if patch.inner:
         descriptor = _raw(owner, name, _ABSENT)
         if _raw(descriptor, patch.inner, _ABSENT) is not _ABSENT:
@@ -76,12 +76,12 @@ def _apply_at(patch: Patch, owner: Any, name: str, target: str) -> Place | None:
     if original is _ABSENT:
         raise MissingTarget(f"there is no {target}")
     if _is_ours(original, patch):
-        return None
+        return
     inherited = _own(owner, name) is _ABSENT
     place = Place(owner, name, original, None, inherited)
     place.current = _replacement(patch, original, target, place.is_on)
     setattr(owner, name, place.current)
-    return place
+    places.append(place)
 
 
 def _replacement(patch: Patch, original: Any, target: str, is_on: Callable[[], bool]) -> Any:
@@ -122,21 +122,16 @@ def _own(owner: Any, name: str) -> Any:
 # --- methods of a class and of every subclass -----------------------------------------------------------------------
 
 
-def _apply_to_subclasses(patch: Patch, base: type, name: str) -> list[Place]:
-    places: list[Place] = []
+def _apply_to_subclasses(patch: Patch, base: type, name: str, places: list[Place]) -> None:
     for cls in _with_subclasses(base):
         _apply_where_defined(patch, name, places, cls)
     places.append(_watch_subclasses(base, partial(_apply_where_defined, patch, name, places)))
-    return places
 
 
 @never_raises
 def _apply_where_defined(patch: Patch, name: str, places: list[Place], cls: type) -> None:
-    if name not in vars(cls):
-        return
-    place = _apply_at(patch, cls, name, f"{cls.__module__}:{cls.__qualname__}.{name}")
-    if place:
-        places.append(place)
+    if name in vars(cls):
+        _apply_at(patch, cls, name, f"{cls.__module__}:{cls.__qualname__}.{name}", places)
 
 
 def _with_subclasses(base: type) -> Iterator[type]:
