@@ -28,11 +28,7 @@ class _Loader(Loader):
         return getattr(self._real, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        spec.loader = self._real
-        try:
-            return self._real.create_module(spec)
-        finally:
-            spec.loader = self
+        return self._real.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         module.__loader__ = self._real
