@@ -187,7 +187,6 @@ class Delivery:
             f"mmtrace.pipeline.unsupported {self._exporter.where} {lane.signal.label}",
             f"mmtrace: {outcome.message}; {lane.signal.label} are not sent there any more",
         )
-        lane.refuses = "unsupported"
         lane.settle(batch, exported=0, reason="unsupported")
         lane.abandon("unsupported")
 

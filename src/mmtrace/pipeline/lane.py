@@ -62,7 +62,18 @@ class Lane:
     `wake_at`: how many payloads wake the thread. `finished`: items that left for good, after they had been queued.
     """
 
-    __slots__ = ("finished", "ledger", "queue", "refuses", "resume_at", "returned", "room", "signal", "wake_at")
+    __slots__ = (
+        "abandoned",
+        "finished",
+        "ledger",
+        "queue",
+        "refuses",
+        "resume_at",
+        "returned",
+        "room",
+        "signal",
+        "wake_at",
+    )
 
     def __init__(self, signal: Signal, room: Room) -> None:
         self.signal = signal
@@ -72,6 +83,7 @@ class Lane:
         self.ledger = Ledger()
         self.finished = Tally()
         self.refuses: Reason | None = None
+        self.abandoned: Reason | None = None
         self.resume_at = 0.0
         self.wake_at = 1
 
@@ -84,8 +96,8 @@ class Lane:
         if not self.room.take(len(payload), count):
             return self._refuse("queue_full", count)
         self.queue.append((frame, payload, count))
-        if self.refuses is not None:  # it was closed between the check and the append, so nobody else empties it
-            self.abandon(self.refuses)
+        if self.abandoned is not None:  # between the check and the append, so nobody else empties it
+            self.abandon(self.abandoned)
         return None
 
     def _refuse(self, reason: Reason, count: int) -> Reason:
@@ -130,8 +142,8 @@ class Lane:
     def give_back(self, batches: Iterable[Batch]) -> None:
         """Put batches before everything else, in order."""
         self.returned.extendleft(reversed(list(batches)))
-        if self.refuses is not None:
-            self.abandon(self.refuses)
+        if self.abandoned is not None:
+            self.abandon(self.abandoned)
 
     def settle(self, batch: Batch, *, exported: int, reason: Reason = "rejected") -> None:
         """Count a claimed batch: so many of its items were delivered, the rest dropped for a reason."""
@@ -143,7 +155,8 @@ class Lane:
         self.finished.add(batch.count)
 
     def abandon(self, reason: Reason) -> int:
-        """Drop all that waits and say how many items that were."""
+        """Drop all that waits, now and ever after, and say how many items that were."""
+        self.refuses = self.abandoned = reason
         lost = 0
         while (batch := self._any()) is not None:
             if batch.claim():

@@ -1,0 +1,46 @@
+"""Where one signal goes over OTLP, and how."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from mmtrace.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One receiver for one signal.
+
+    `url`: for HTTP the whole address with its path; for gRPC `http(s)://host:port`, or any target that gRPC knows.
+    `timeout`: seconds for one request. `certificate`, `client_key`, `client_certificate`: files in PEM. `insecure`:
+    gRPC without TLS where the url has no scheme. `proxy`: the address of an HTTP proxy.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    compression: Literal["none", "gzip", "deflate"] = "none"
+    timeout: float = 10.0
+    certificate: str | None = None
+    client_key: str | None = None
+    client_certificate: str | None = None
+    insecure: bool = False
+    proxy: str | None = field(default=None, repr=False)
+
+    @property
+    def where(self) -> str:
+        """The address without what may be secret: user, password, query."""
+        parts = urlsplit(self.url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+    @property
+    def files(self) -> tuple[str | None, str | None, str | None]:
+        """The files of TLS: certificate, client certificate, client key."""
+        return self.certificate, self.client_certificate, self.client_key
+
+    def check(self) -> None:
+        """Raise ConfigurationError where a file of TLS cannot be read."""
+        for path in self.files:
+            if path is not None and not os.access(path, os.R_OK):
+                raise ConfigurationError(f"the certificate or key file {path!r} cannot be read")
