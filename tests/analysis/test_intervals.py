@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def test_merging_keeps_every_instant_once(found):
     merged = merge(found)
     assert instants(merged) == instants(found)
     assert length(merged) == len(instants(found))
-    assert all(before[1] < after[0] for before, after in zip(merged, merged[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(merged))
 
 
 @given(intervals, moments, moments)
@@ -59,7 +61,7 @@ def test_percentiles_lie_between_the_smallest_and_the_largest_value_and_rise(val
     ordered = sorted(values)
     found = [percentile(ordered, fraction) for fraction in (0, 0.5, 0.95, 0.99, 1)]
     assert found[0] == ordered[0] and found[-1] == pytest.approx(ordered[-1])
-    assert all(later >= earlier - 1e-6 for earlier, later in zip(found, found[1:], strict=False))
+    assert all(later >= earlier - 1e-6 for earlier, later in itertools.pairwise(found))
 
 
 def test_there_is_no_percentile_of_nothing():
