@@ -1,4 +1,5 @@
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from mmtrace import attributes as names
 
@@ -27,3 +28,10 @@ def total(counted):
         return sum(value[0] if isinstance(value, tuple) else value for value in values)
 
     return of
+
+
+@pytest.fixture
+def stock_span():
+    """Start a span of the stock SDK that is sampled and current."""
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
+    return lambda: tracer.start_as_current_span("span")
