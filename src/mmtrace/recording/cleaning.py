@@ -41,6 +41,22 @@ def clean_key(key: object) -> str | None:
     return str.__str__(key) if isinstance(key, str) and key else None
 
 
+def clean_name(name: object) -> str:
+    """Return `name` as text, empty where it has none. Never raises."""
+    return name if type(name) is str else str(clean_value(name) or "")
+
+
+def clean_time(time: object) -> int | None:
+    """Return `time` in whole nanoseconds; None for None and for what is no number."""
+    if time is None or type(time) is int:
+        return time
+    try:
+        return int(time)  # type: ignore[call-overload, no-any-return]
+    except (TypeError, ValueError, OverflowError) as error:
+        report("time", f"mmtrace: {time!r} is no time in nanoseconds; the clock's is used", error)
+        return None
+
+
 def items_of(attributes: object) -> Sequence[tuple[Any, Any]]:
     """Return the pairs of the mapping `attributes`, none where it is no mapping. Never raises."""
     if not attributes:

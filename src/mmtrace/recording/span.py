@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
-from mmtrace.recording.cleaning import clean, clean_key, clean_value, items_of
+from mmtrace.recording.cleaning import clean, clean_key, clean_name, clean_time, clean_value, items_of
 from mmtrace.recording.exceptions import exception_attributes, exception_message
 from mmtrace.recording.guard import report
 from mmtrace.recording.json import span_to_json
@@ -66,11 +66,11 @@ class Span(_Base):
         now = recorder.wall()
         self._recorder = recorder
         self._scope = scope
-        self._name = name
+        self._name = name if type(name) is str else clean_name(name)
         self._context = context
         self._parent = parent
         self._kind = kind
-        self._start_time = now if start_time is None else start_time
+        self._start_time = now if start_time is None else clean_time(start_time) or now
         self._offset = now - recorder.monotonic()
         self._end_time: int | None = None
         self._open = True
@@ -93,8 +93,9 @@ class Span(_Base):
         limits = self._recorder.limits
         cleaned = clean(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
         self._attributes, self._dropped_attributes = cleaned
-        for link in links or ():
-            self.add_link(link.context, link.attributes)
+        for link in links if isinstance(links, Iterable) else ():
+            if isinstance(link, Link):
+                self.add_link(link.context, link.attributes)
         self._record_exception = record_exception
         self._set_status_on_exception = set_status_on_exception
 
@@ -146,9 +147,10 @@ class Span(_Base):
         recorder = self._recorder
         limits = recorder.limits
         kept, dropped = clean(attributes, limits.max_event_attributes, limits.max_attribute_length)
-        time = self._offset + recorder.monotonic() if timestamp is None else timestamp
+        now = self._offset + recorder.monotonic()
+        time = now if timestamp is None else clean_time(timestamp) or now
         events = self._events = self._events or []
-        events.append(RecordedEvent(name if type(name) is str else str(name), time, kept, dropped))
+        events.append(RecordedEvent(clean_name(name), time, kept, dropped))
         if len(events) > recorder.event_room:
             del events[0]
             self._dropped_events += 1
@@ -171,7 +173,7 @@ class Span(_Base):
     def update_name(self, name: str) -> None:
         """Give the span another name."""
         if self._open:
-            self._name = name
+            self._name = clean_name(name)
         else:
             _late("update_name")
 
@@ -201,7 +203,7 @@ class Span(_Base):
         if not self._open:
             _late("record_exception")
             return
-        said: dict[str, Any] = {**exception_attributes(exception, escaped=escaped), **(attributes or {})}
+        said: dict[str, Any] = {**exception_attributes(exception, escaped=escaped), **dict(items_of(attributes))}
         self.add_event("exception", said, timestamp)
 
     def fail(self, exception: BaseException, *, escaped: bool = False) -> None:
@@ -215,6 +217,7 @@ class Span(_Base):
     def end(self, end_time: int | None = None) -> None:
         """End the span, once: now, or at `end_time`."""
         recorder = self._recorder
+        end_time = clean_time(end_time)
         if end_time is None:
             end_time = self._offset + recorder.monotonic()
         if self._end_time is not None:

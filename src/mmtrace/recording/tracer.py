@@ -69,6 +69,8 @@ class Tracer(TracerWithBlocks):
         recorder = self._recorder
         if context is None:
             context = current()
+        elif not isinstance(context, dict):
+            context = _no_context(context)  # type: ignore[unreachable]
         holder = context.get(SPAN_KEY)
         parent = holder._context if type(holder) is Span else _context_of(holder)
         if parent is None:
@@ -98,6 +100,11 @@ class Tracer(TracerWithBlocks):
         if recorder.starters:
             recorder.started(span, context)
         return span
+
+
+def _no_context(given: object) -> Context:
+    report("context", f"mmtrace: a {type(given).__name__} was given for a Context; the span begins a new trace")
+    return Context()
 
 
 def _context_of(holder: object) -> SpanContext | None:
