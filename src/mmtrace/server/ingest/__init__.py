@@ -1,0 +1,1 @@
+"""What takes OTLP in: bodies, their forms, and the two transports."""
