@@ -210,6 +210,12 @@ GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
 """int: tokens of the answer."""
 GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
 """double, seconds: from the request to the first chunk of the answer."""
+GEN_AI_SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+"""content: what the model was told to be; only while content capture is on."""
+GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
+"""content: the messages that the model was given; only while content capture is on."""
+GEN_AI_OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+"""content: the messages that the model answered; only while content capture is on."""
 
 # --- names of former conventions ------------------------------------------------------------------------------------
 
