@@ -19,6 +19,7 @@ _SPAN_KEYS: Final = Keys(b"\x4a")
 _EVENT_KEYS: Final = Keys(b"\x1a")
 _LINK_KEYS: Final = Keys(b"\x22")
 _NAMES_KEPT: Final = 1024
+_STATUSES_KEPT: Final = 16
 _UNSIGNED: Final = (1 << 64) - 1
 
 _IS_REMOTE_KNOWN: Final = 0x100
@@ -41,6 +42,22 @@ class _Names(dict[str, bytes]):
         return data
 
 
+class _Statuses(dict[Any, bytes]):
+    """The field of each status; one that says nothing is kept, recorders share it."""
+
+    __slots__ = ()
+
+    def __missing__(self, status: Any) -> bytes:
+        if status is None:
+            return b""
+        code, message = status.status_code, status.description
+        if code is StatusCode.UNSET and not message:
+            if len(self) < _STATUSES_KEPT:
+                self[status] = b"\x7a\x00"
+            return b"\x7a\x00"
+        return field(b"\x7a", text_field(b"\x12", message) + number_field(b"\x18", code._value_))
+
+
 class _Flags(dict[int, bytes]):
     """The field of flags by W3C trace flags; `remote` are the bits that say whether a context came from elsewhere."""
 
@@ -56,6 +73,7 @@ class _Flags(dict[int, bytes]):
 
 
 _names: Final = _Names()
+_statuses: Final = _Statuses()
 _span_flags: Final = (_Flags(b"\x85\x01", _IS_REMOTE_KNOWN), _Flags(b"\x85\x01", _IS_REMOTE_KNOWN | _IS_REMOTE))
 _link_flags: Final = (_Flags(b"\x35", _IS_REMOTE_KNOWN), _Flags(b"\x35", _IS_REMOTE_KNOWN | _IS_REMOTE))
 
@@ -78,7 +96,10 @@ def encode_span(span: Any) -> bytes:
         _, parent_id, remote, _, _, _ = parent if type(parent) is SpanContext else _fields(parent)
         append(b"\x22\x08" + parent_id.to_bytes(8, "big"))
     append(_names[span.name])
-    append(_kind_and_times(span))
+    try:
+        append(_pack_kind_and_times(0x30, span.kind._value_ + 1, 0x39, span.start_time, 0x41, span.end_time))
+    except struct.error:
+        append(_nearest_times(span))
     attributes = span.attributes
     if attributes:
         append_attributes(append, _SPAN_KEYS, attributes)
@@ -88,7 +109,7 @@ def encode_span(span: Any) -> bytes:
         parts.extend([_link(link) for link in links])
     if span.dropped_attributes or span.dropped_events or span.dropped_links:
         append(_dropped(span))
-    append(_status(span.status))
+    append(_statuses[span.status])
     append(_span_flags[remote][flags])
     body = b"".join(parts)
     return b"\x12" + VARINTS[len(body)] + body
@@ -102,12 +123,9 @@ def _trace_state(state: Any) -> bytes:
     return text_field(b"\x1a", ",".join([f"{key}={value}" for key, value in state.items()]))
 
 
-def _kind_and_times(span: Any) -> bytes:
-    try:
-        return _pack_kind_and_times(0x30, span.kind._value_ + 1, 0x39, span.start_time, 0x41, span.end_time)
-    except struct.error:
-        start, end = _time(span.start_time), _time(span.end_time)
-        return _pack_kind_and_times(0x30, span.kind._value_ + 1, 0x39, start, 0x41, end)
+def _nearest_times(span: Any) -> bytes:
+    start, end = _time(span.start_time), _time(span.end_time)
+    return _pack_kind_and_times(0x30, span.kind._value_ + 1, 0x39, start, 0x41, end)
 
 
 def _time(value: Any) -> int:
@@ -151,12 +169,3 @@ def _dropped(span: Any) -> bytes:
         + number_field(b"\x60", span.dropped_events)
         + number_field(b"\x70", span.dropped_links)
     )
-
-
-def _status(status: Any) -> bytes:
-    if status is None:
-        return b""
-    code, message = status.status_code, status.description
-    if code is StatusCode.UNSET and not message:
-        return b"\x7a\x00"
-    return field(b"\x7a", text_field(b"\x12", message) + number_field(b"\x18", code._value_))
