@@ -3,10 +3,13 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from mmtrace.errors import ConfigurationError
+
+Compression: TypeAlias = Literal["none", "gzip", "deflate"]
+"""How the body of a request is compressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Target:
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    compression: Literal["none", "gzip", "deflate"] = "none"
+    compression: Compression = "none"
     timeout: float = 10.0
     certificate: str | None = None
     client_key: str | None = None
