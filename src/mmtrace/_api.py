@@ -94,7 +94,7 @@ def _span_of(call: Call | None) -> Span:
     return INVALID_SPAN if call is None else call.span
 
 
-def _call_of(call: Any) -> ModelCall:
+def _call_of(call: Any) -> Any:
     return _PART if call is None else call
 
 
@@ -176,7 +176,7 @@ def batch(
     """
     called = _model(name, version, task, framework)
     served = tuple(tickets)
-    return Block(lambda _parent: Batch.serving(called, served), _call_of)  # type: ignore[arg-type,return-value]
+    return Block(lambda _parent: Batch.serving(called, served), _call_of)
 
 
 def enqueue() -> Ticket:

@@ -202,7 +202,7 @@ def test_content_is_not_even_made_unless_it_is_captured(recorded):
 
 
 def test_content_is_captured_bounded_and_redacted_where_it_is_on():
-    policy = ContentPolicy(on_spans=True, limit=20)
+    policy = ContentPolicy(on_spans=True, limit=30)
 
     def redact(key, value):
         return value.replace("secret", "***") if isinstance(value, str) else value
@@ -212,7 +212,7 @@ def test_content_is_captured_bounded_and_redacted_where_it_is_on():
             call.content(input=lambda: {"question": "secret"}, output="x" * 100)
         attributes = spans.one().attributes
     assert attributes[names.INPUT_CONTENT] == '{"question": "***"}'
-    assert len(attributes[names.OUTPUT_CONTENT]) == 20
+    assert len(attributes[names.OUTPUT_CONTENT]) == 30
 
 
 def test_redaction_reaches_exception_messages_and_the_status():

@@ -144,7 +144,9 @@ class ModelCall(Call):
 
     __slots__ = ("_measured", "_outputs", "counted", "model")
 
-    def __init__(self, model: Model, counted: bool, span: Span, context: Context, start_time: int, began: int) -> None:
+    def __init__(
+        self, model: Model, span: Span, context: Context, start_time: int, began: int, *, counted: bool
+    ) -> None:
         super().__init__(span, context, start_time, began)
         self.model = model
         self.counted = counted
@@ -177,6 +179,8 @@ class ModelCall(Call):
         counted = outer is None or not model.framework
         if counted:
             model.series.begin()
+            if telemetry.at_first_call:
+                telemetry.run_at_first_call()
         return cls(model, span, with_span(context, span), start, began, counted=counted)
 
     def same_runtime(self, model: Model) -> bool:
@@ -315,6 +319,8 @@ class PipelineCall(Call):
     """One run of a pipeline: a call with its duration in the metrics."""
 
     __slots__ = ("_name",)
+
+    _name: str
 
     @classmethod
     def of(cls, name: str, *, parent: Context | None = None) -> "PipelineCall":

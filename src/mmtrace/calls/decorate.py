@@ -107,7 +107,7 @@ class _StreamFunction:
         return getattr(self.__dict__["_function"], name)
 
     def __reduce__(self) -> str:
-        return cast("str", self._function.__qualname__)
+        return self._function.__qualname__
 
     def __repr__(self) -> str:
         return f"<traced {self._function!r}>"

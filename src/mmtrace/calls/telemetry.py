@@ -1,6 +1,8 @@
 """What every call records with: replaced as a whole by `configure()`, the OpenTelemetry API's own until then."""
 
 import json
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -48,6 +50,9 @@ class Telemetry:
 metrics: Final = ModelMetrics()
 """The aggregates of all model calls of this process; they exist before `configure()` so that no call is missed."""
 
+at_first_call: Final[deque[Callable[[], object]]] = deque()
+"""What the next counted call runs, once: it starts what sends metrics."""
+
 current = Telemetry()
 
 
@@ -60,3 +65,12 @@ def install(telemetry: Telemetry) -> None:
 def tracer() -> Tracer:
     """Return the tracer of calls."""
     return current.tracer
+
+
+def run_at_first_call() -> None:
+    """Run what waits for the first call; of two calls that race, each runs a part."""
+    while True:
+        try:
+            at_first_call.pop()()
+        except IndexError:
+            return

@@ -11,7 +11,7 @@ from rich.live import Live
 
 from mmtrace.demo.load import Load, Tally
 from mmtrace.demo.processes import Child, free_port
-from mmtrace.demo.table import render
+from mmtrace.demo.table import ModelTable
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,15 @@ def _running(child: Child) -> Generator[Child]:
 
 
 def _drive(load: Load, plan: Plan, viewer: str | None, console: Console) -> Tally:
+    table = ModelTable(viewer)
     sender = threading.Thread(target=load.run, args=(plan.seconds,), name="demo-load")
     sender.start()
     try:
         with Live(console=console, refresh_per_second=2, transient=False) as live:
             while sender.is_alive():
-                live.update(render(load.tally, viewer))
+                live.update(table.render(load.tally))
                 sender.join(0.5)
-            live.update(render(load.tally, viewer))
+            live.update(table.render(load.tally))
     except KeyboardInterrupt:
         console.print("Stopping ...")
     finally:

@@ -1,8 +1,8 @@
 """The test kit: record spans with known clocks and ids, and fail on what a test leaves behind.
 
-    with record_spans() as recorded:
-        rerank("query", ["document"])
-    assert recorded.one().name == "rerank reranker"
+with record_spans() as recorded:
+    rerank("query", ["document"])
+assert recorded.one().name == "rerank reranker"
 """
 
 from mmtrace.testing.clock import CountingIds, SteadyClock

@@ -6,6 +6,7 @@ from typing import Any
 
 from opentelemetry.sdk.resources import Resource
 
+from mmtrace import attributes as names
 from mmtrace.calls import telemetry
 from mmtrace.calls.telemetry import ContentPolicy, Telemetry
 from mmtrace.otlp.decode import decode_traces
@@ -83,8 +84,8 @@ def record_spans(
     mmtrace is raised where it happens. Raises AssertionError at the end for spans that nobody took.
     """
     recorded = RecordedSpans()
-    ids = {"clock": recorded.clock, "ids": CountingIds()} if deterministic else {}
-    provider = TracerProvider(Resource({"service.name": service}), sampler, redact=redact, **ids)
+    ids: dict[str, Any] = {"clock": recorded.clock, "ids": CountingIds()} if deterministic else {}
+    provider = TracerProvider(Resource({names.SERVICE_NAME: service}), sampler, redact=redact, **ids)
     provider.add_span_processor(recorded)
     with _clocks(recorded.clock if deterministic else clock), _strict(strict), _behind_the_facade(provider, content):
         yield recorded

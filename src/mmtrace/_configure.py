@@ -1,0 +1,328 @@
+"""The composition root: reads the settings, knows every part, and puts them together.
+
+What is heavy (the SDK, grpc, protobuf, prometheus_client, wrapt) is loaded here by name, when it is needed.
+"""
+
+import contextlib
+import importlib
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final
+
+from opentelemetry import propagate
+
+from mmtrace import attributes as names
+from mmtrace._version import __version__
+from mmtrace.calls import telemetry
+from mmtrace.calls.telemetry import ContentPolicy, Telemetry
+from mmtrace.errors import ConfigurationError
+from mmtrace.patching.options import Options
+from mmtrace.pipeline import Exporter, FlushResult, Health, Pipeline, Signal, SpanSink
+from mmtrace.recording import SpanLimits, TracerProvider, facade, guard
+from mmtrace.recording.propagation import propagator_from
+from mmtrace.recording.sampling import sampler_from
+from mmtrace.settings import Settings
+
+_OTLP: Final = {
+    "http/protobuf": ("mmtrace.export.otlp_http", "OtlpHttp"),
+    "grpc": ("mmtrace.export.otlp_grpc", "OtlpGrpc"),
+}
+_LOCAL: Final = {
+    "console": (("mmtrace.export.console", "Console"), ()),
+    "file": (("mmtrace.export.file", "File"), ("file",)),
+}
+
+
+@dataclass(eq=False)
+class Parts:
+    """What one `configure()` put together."""
+
+    settings: Settings
+    provider: TracerProvider
+    pipelines: tuple[Pipeline, ...] = ()
+    closers: list[Callable[[], object]] = field(default_factory=list)
+
+    def each(self, timeout: float, act: Callable[[Pipeline, float], FlushResult]) -> FlushResult:
+        """Do `act` with every pipeline within `timeout` seconds in all, and add the results up."""
+        deadline = time.monotonic() + timeout
+        result = FlushResult()
+        for pipeline in self.pipelines:
+            result += act(pipeline, max(0.0, deadline - time.monotonic()))
+        return result
+
+    def shutdown(self, timeout: float) -> FlushResult:
+        """Deliver what there is and let go of everything."""
+        result = self.each(timeout, lambda pipeline, left: pipeline.shutdown(left))
+        self.provider.shutdown()
+        for close in self.closers:
+            guard.never_raises(close)()
+        guard.say()
+        return result
+
+
+class _Process:
+    """What this process is configured with."""
+
+    lock = threading.RLock()
+    arguments: Mapping[str, Any] = {}
+    parts: Parts | None = None
+
+
+def configure(**settings: Any) -> None:
+    """Record from now on, and send to where the arguments, `MMTRACE_*` or `OTEL_*` variables say.
+
+    Every setting of `mmtrace.settings` is a keyword. A second call adds its arguments to those of the first and starts
+    anew with all of them. Raises ConfigurationError for an unknown or wrong setting, with the nearest valid choice,
+    and for an argument that contradicts an earlier one.
+    """
+    with _Process.lock:
+        arguments = {**_Process.arguments, **settings}
+        _refuse_conflicts(_Process.arguments, settings)
+        parts = _build(Settings.load(os.environ, **arguments))
+        before, _Process.parts, _Process.arguments = _Process.parts, parts, arguments
+        _put_in_place(parts)
+        if before is not None:
+            before.shutdown(before.settings.shutdown_timeout)
+
+
+def instrument() -> None:
+    """Patch every supported library, imported already or later; never raises for a library that it cannot patch."""
+    importlib.import_module("mmtrace.patching.process").instrument(_options(_settings()))
+
+
+def uninstrument() -> None:
+    """Put back everything that `instrument()` patched."""
+    importlib.import_module("mmtrace.patching.process").uninstrument()
+
+
+def flush(timeout: float = 5.0) -> FlushResult:
+    """Deliver what is queued within `timeout` seconds, and say what became of it: exported, spooled, dropped."""
+    parts = _Process.parts
+    return FlushResult() if parts is None else parts.each(timeout, lambda pipeline, left: pipeline.flush(left))
+
+
+def shutdown(timeout: float | None = None) -> FlushResult:
+    """Deliver what is queued within `timeout` seconds (default: the setting `shutdown_timeout`) and stop recording."""
+    with _Process.lock:
+        parts, _Process.parts, _Process.arguments = _Process.parts, None, {}
+    if parts is None:
+        return FlushResult()
+    facade.install().put(None)
+    telemetry.install(Telemetry())
+    return parts.shutdown(parts.settings.shutdown_timeout if timeout is None else timeout)
+
+
+def _settings() -> Settings:
+    return _Process.parts.settings if _Process.parts is not None else Settings.load(os.environ)
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        enabled=frozenset(settings.instrument) or None,
+        disabled=frozenset(settings.disable),
+        content=settings.content != "NO_CONTENT",
+        carriers=settings.carriers,
+    )
+
+
+def _refuse_conflicts(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for name, value in now.items():
+        if name in before and before[name] != value:
+            raise ConfigurationError(f"configure() was called with {name}={before[name]!r} before, now with {value!r}")
+
+
+# --- putting the parts together ---------------------------------------------------------------------------------------
+
+
+def _build(settings: Settings) -> Parts:
+    provider = TracerProvider(
+        _resource(settings), _sampler(settings), SpanLimits(**settings.span_limits), redact=settings.redact
+    )
+    if settings.disabled:
+        return Parts(settings, provider)
+    by_signal = _pipelines(settings)
+    everywhere = (pipeline for pipelines in by_signal.values() for pipeline in pipelines)
+    parts = Parts(settings, provider, tuple(dict.fromkeys(everywhere)))
+    traces = by_signal[Signal.TRACES]
+    if traces:
+        provider.add_span_processor(SpanSink(traces))
+    _add_metrics(parts, by_signal[Signal.METRICS], traces)
+    if by_signal[Signal.LOGS]:
+        _add_logs(parts, by_signal[Signal.LOGS])
+    return parts
+
+
+def _sampler(settings: Settings) -> Any:
+    sampler = settings.sampler
+    return sampler_from(sampler, settings.sampler_arg) if isinstance(sampler, str) else sampler
+
+
+def _put_in_place(parts: Parts) -> None:
+    settings = parts.settings
+    guard.forget()
+    propagate.set_global_textmap(propagator_from(settings.propagators))
+    front = facade.install()
+    front.register_with_sdk()
+    front.put(None if settings.disabled else parts.provider)
+    content = ContentPolicy(
+        on_spans=settings.content in {"SPAN_ONLY", "SPAN_AND_EVENT"},
+        on_events=settings.content in {"EVENT_ONLY", "SPAN_AND_EVENT"},
+    )
+    telemetry.install(Telemetry(telemetry.api_tracer(), content))
+    _arm(parts)
+    _watch_this_process()
+
+
+def _arm(parts: Parts) -> None:
+    """Let the first model call start the threads that send metrics: sampling may leave every span out."""
+    telemetry.at_first_call.clear()
+    telemetry.at_first_call.extend(pipeline.start for pipeline in parts.pipelines)
+
+
+def _resource(settings: Settings) -> Any:
+    """Return the SDK's resource, with what its detectors find, the settings, and this very process."""
+    resources = importlib.import_module("opentelemetry.sdk.resources")
+    sdk = {names.TELEMETRY_SDK_NAME: names.SCOPE, names.TELEMETRY_SDK_VERSION: __version__}
+    return resources.Resource.create({**_of_this_process(), **settings.resource_attributes, **sdk})
+
+
+def _of_this_process() -> dict[str, Any]:
+    return {names.SERVICE_INSTANCE_ID: str(uuid.uuid4()), names.PROCESS_PID: os.getpid()}
+
+
+def _pipelines(settings: Settings) -> dict[Signal, tuple[Pipeline, ...]]:
+    """Return the pipelines of each signal; signals with one kind of destination share its pipeline."""
+    found: dict[Signal, tuple[Pipeline, ...]] = dict.fromkeys(Signal, ())
+    for signals, exporter in _exporters(settings):
+        pipeline = Pipeline(
+            exporter,
+            max_queue_bytes=settings.queue_bytes,
+            max_queue_items=settings.queue_items,
+            max_batch_items=min(settings.batch_items, settings.queue_items),
+            max_batch_bytes=settings.batch_bytes,
+            schedule_delay=settings.schedule_delay,
+            export_timeout=settings.export_timeout,
+        )
+        for signal in signals:
+            found[signal] += (pipeline,)
+    return found
+
+
+def _exporters(settings: Settings) -> Iterator[tuple[list[Signal], Exporter]]:
+    wanted = {
+        Signal.TRACES: settings.traces_exporter,
+        Signal.METRICS: settings.metrics_exporter,
+        Signal.LOGS: settings.logs_exporter,
+    }
+    for protocol, where in _OTLP.items():
+        signals = [signal for signal in wanted if "otlp" in wanted[signal] and settings.protocol[signal] == protocol]
+        if signals:
+            targets = {signal: settings.target(signal) for signal in signals}
+            yield signals, _load(*where)(targets, agent=f"mmtrace/{__version__}")
+    for name, (where, arguments) in _LOCAL.items():
+        signals = [signal for signal in wanted if name in wanted[signal]]
+        if signals:
+            yield signals, _load(*where)(*(getattr(settings, argument) for argument in arguments))
+
+
+def _load(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+def _add_metrics(parts: Parts, pipelines: Sequence[Pipeline], traces: Sequence[Pipeline]) -> None:
+    settings = parts.settings
+    readers: list[Any] = []
+    for pipeline in pipelines:
+        snapshots = _snapshots(parts, traces, readers, settings.temporality)
+        pipeline.every(settings.metric_interval, partial(_push, pipeline, snapshots))
+    if "prometheus" in settings.metrics_exporter:
+        source = _snapshots(parts, traces, readers, "cumulative")
+        server = _load("mmtrace.export.prometheus", "PrometheusServer")
+        parts.closers.append(server(source, settings.prometheus_host, settings.prometheus_port).close)
+    if readers:
+        _put_meter_provider(parts, readers)
+
+
+def _snapshots(parts: Parts, traces: Sequence[Pipeline], readers: list[Any], preference: str) -> Any:
+    exponential = parts.settings.histogram_aggregation.startswith("base2")
+    reader = _load("mmtrace.metrics.reader", "OnDemandReader")(preference, exponential=exponential)
+    readers.append(reader)
+    return _load("mmtrace.metrics.snapshot", "Snapshots")(
+        telemetry.metrics,
+        reader,
+        resource=lambda: parts.provider.resource,
+        health=lambda: _health(parts.provider, traces),
+        preference=preference,
+        version=__version__,
+    )
+
+
+def _health(provider: TracerProvider, traces: Sequence[Pipeline]) -> Health:
+    """Return the health of the first destination of spans, with the spans that the sampler left out."""
+    health = traces[0].health if traces else Health()
+    return replace(health, sampled_out=health.sampled_out + provider.sampled_out)
+
+
+def _push(pipeline: Pipeline, snapshots: Any) -> None:
+    for body, count in _load("mmtrace.metrics.encode", "requests")(snapshots.collect()):
+        pipeline.add(Signal.METRICS, None, body, count)
+
+
+def _put_meter_provider(parts: Parts, readers: Sequence[Any]) -> None:
+    """Install a stock MeterProvider with our readers, or add them to the one that the application has set."""
+    api = importlib.import_module("opentelemetry.metrics")
+    existing = api._internal._METER_PROVIDER
+    if existing is None:
+        sdk = importlib.import_module("opentelemetry.sdk.metrics")
+        api.set_meter_provider(sdk.MeterProvider(readers, resource=parts.provider.resource, shutdown_on_exit=False))
+        return
+    for reader in readers:
+        with contextlib.suppress(AttributeError):
+            existing.add_metric_reader(reader)
+            parts.closers.append(partial(existing.remove_metric_reader, reader))
+
+
+def _add_logs(parts: Parts, pipelines: Sequence[Pipeline]) -> None:
+    """Install a stock LoggerProvider whose records take our transport, where the application has set none."""
+    api = importlib.import_module("opentelemetry._logs")
+    if api._internal._LOGGER_PROVIDER is not None:
+        return
+    sdk = importlib.import_module("opentelemetry.sdk._logs")
+    provider = sdk.LoggerProvider(resource=parts.provider.resource, shutdown_on_exit=False)
+    provider.add_log_record_processor(_load("mmtrace.pipeline.logs", "LogSink")(pipelines))
+    api.set_logger_provider(provider)
+
+
+# --- this process: its forks and its end ------------------------------------------------------------------------------
+
+
+def _renew() -> None:
+    """Be another instance of the service in a forked child."""
+    parts = _Process.parts
+    _Process.lock = threading.RLock()
+    if parts is None:
+        return
+    before = parts.provider.resource
+    parts.provider.replace_resource(type(before)({**before.attributes, **_of_this_process()}, before.schema_url))
+    _arm(parts)
+
+
+def _end() -> None:
+    guard.never_raises(shutdown)()
+
+
+class _Watch:
+    on = False
+
+
+def _watch_this_process() -> None:
+    if _Watch.on:
+        return
+    _Watch.on = True
+    os.register_at_fork(after_in_child=_renew)
+    importlib.import_module("mmtrace.pipeline.lifetime").at_end(_end)
