@@ -10,7 +10,6 @@ from typing import Any, Final, TypeAlias
 
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode, TraceFlags, Tracer
-
 from typing_extensions import Self
 
 from mmtrace import attributes as names

@@ -3,6 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -69,8 +70,6 @@ def tracer() -> Tracer:
 
 def run_at_first_call() -> None:
     """Run what waits for the first call; of two calls that race, each runs a part."""
-    while True:
-        try:
+    while at_first_call:
+        with suppress(IndexError):
             at_first_call.pop()()
-        except IndexError:
-            return

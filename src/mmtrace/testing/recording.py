@@ -80,13 +80,14 @@ def record_spans(
 ) -> Generator[RecordedSpans]:
     """Record every span of this process in memory inside the block.
 
-    With `deterministic`, clocks go on by a millisecond a reading and ids count from one. With `strict`, a fault of
+    Model metrics begin at zero. With `deterministic`, clocks go on by a millisecond a reading and ids count from one. With `strict`, a fault of
     mmtrace is raised where it happens. Raises AssertionError at the end for spans that nobody took.
     """
     recorded = RecordedSpans()
     ids: dict[str, Any] = {"clock": recorded.clock, "ids": CountingIds()} if deterministic else {}
     provider = TracerProvider(Resource({names.SERVICE_NAME: service}), sampler, redact=redact, **ids)
     provider.add_span_processor(recorded)
+    telemetry.metrics.start_over()
     with _clocks(recorded.clock if deterministic else clock), _strict(strict), _behind_the_facade(provider, content):
         yield recorded
     left = ", ".join(repr(span.name) for span in recorded.unclaimed)
