@@ -107,7 +107,8 @@ def _check(target: Target) -> None:
     except HTTPError:
         parts = None
     if parts is None or parts.scheme not in {"http", "https"} or not parts.host:
-        raise ConfigurationError(f"{target.url!r} is not an address for OTLP over HTTP, such as http://localhost:4318")
+        meant = "" if "://" in target.url else f": did you mean http://{target.url}?"
+        raise ConfigurationError(f"{target.url!r} is no address for OTLP over HTTP, like http://localhost:4318{meant}")
     target.check()
 
 

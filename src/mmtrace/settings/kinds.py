@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from mmtrace.errors import nearest
 
@@ -138,10 +138,7 @@ class Endpoint:
 
 
 def _endpoint(value: Any) -> Endpoint:
-    url = _text(value)
-    if not urlsplit(url).scheme:
-        raise ValueError(f"an address with a scheme is needed: http://{url}")
-    return Endpoint(url)
+    return Endpoint(_text(value))
 
 
 def _content(value: Any) -> str:
@@ -165,5 +162,5 @@ MILLISECONDS: Final = number(0, scale=1e-3)
 COUNT: Final = whole(0)
 SOME: Final = whole(1)
 ENDPOINT: Final = Kind(_endpoint)
-WHOLE_ENDPOINT: Final = Kind(lambda value: Endpoint(_endpoint(value).url, whole=True))
+WHOLE_ENDPOINT: Final = Kind(lambda value: Endpoint(_text(value), whole=True))
 ANYTHING: Final = Kind(lambda value: value)
