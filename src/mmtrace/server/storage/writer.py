@@ -37,6 +37,7 @@ class Writer:
         self._written = 0
         self._closing = False
         self._changed = threading.Condition()
+        self._enforce_bound()
         self._thread = threading.Thread(target=self._run, name="mmtrace-store", daemon=True)
         self._thread.start()
 
@@ -58,11 +59,13 @@ class Writer:
             return self._changed.wait_for(lambda: self._written >= goal or self._closing, timeout)
 
     def close(self) -> None:
-        """Write what waits, and end the thread."""
+        """Write what waits, and end the thread; says so where something could not be written."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
+        if self.failed_spans:
+            logger.error("%d spans could not be written and are lost", self.failed_spans)
 
     def _run(self) -> None:
         while (batch := self._next()) is not None:
