@@ -27,6 +27,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from mmtrace import recording
 from mmtrace.otlp.decode import decode_span, decode_traces, decode_traces_json, iter_spans, parse, to_json
 from mmtrace.otlp.encode import encode_span, frame_of
 
@@ -56,7 +57,13 @@ CONTEXTS = st.builds(
 STATUSES = st.one_of(
     st.none(), st.just(Status(StatusCode.OK)), TEXT.map(lambda message: Status(StatusCode.ERROR, message))
 )
-LIMITS = SpanLimits(max_span_attributes=5, max_events=2, max_links=2, max_event_attributes=2, max_link_attributes=2)
+LIMITS = {
+    "max_span_attributes": 5,
+    "max_events": 2,
+    "max_links": 2,
+    "max_event_attributes": 2,
+    "max_link_attributes": 2,
+}
 
 
 class Kept(SpanProcessor):
@@ -109,11 +116,16 @@ class Recorded:
 
 
 def stock_provider(resource: Resource) -> TracerProvider:
-    return TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False, span_limits=LIMITS)
+    return TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False, span_limits=SpanLimits(**LIMITS))
+
+
+def our_provider(resource: Resource) -> recording.TracerProvider:
+    return recording.TracerProvider(resource, ALWAYS_ON, recording.SpanLimits(**LIMITS))
 
 
 RESOURCES = st.builds(Resource, ATTRIBUTES, TEXT)
-RECORDED = st.builds(Recorded, RESOURCES.map(stock_provider), SCOPES, st.lists(SPANS, min_size=1, max_size=3))
+PROVIDERS = RESOURCES.map(stock_provider) | RESOURCES.map(our_provider)
+RECORDED = st.builds(Recorded, PROVIDERS, SCOPES, st.lists(SPANS, min_size=1, max_size=3))
 
 
 def stock_and_what_it_leaves_out(span: Any) -> ExportTraceServiceRequest:
@@ -147,7 +159,7 @@ def comparable(value: Any) -> Any:
 
 @PATIENT
 @given(RECORDED)
-def test_what_the_stock_sdk_recorded_is_encoded_as_the_stock_encoder_does(recorded) -> None:
+def test_what_either_sdk_recorded_is_encoded_as_the_stock_encoder_does(recorded) -> None:
     spans = recorded.spans()
     for span in spans:
         assert same_bytes(ExportTraceServiceRequest.FromString(wire([span])), stock_and_what_it_leaves_out(span))

@@ -1,0 +1,88 @@
+"""What `import mmtrace` costs: its time against `import opentelemetry.sdk.trace`, and what it must not load.
+
+    python benchmarks/import_time.py [--rounds N] [--json FILE]
+
+Every import runs in a fresh interpreter, in turn with the others; the figures are medians. mmtrace resolves its names
+on first use: the last row has loaded all that its verbs need. Ends with 1 where a module is loaded that must not be.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+API, SDK = "import opentelemetry.trace", "import opentelemetry.sdk.trace"
+LAZY, VERBS = "import mmtrace", "from mmtrace import configure, model"
+IMPORTS = (API, SDK, LAZY, VERBS)
+FORBIDDEN = (
+    "asyncio", "google.protobuf", "grpc", "http.server", "jinja2", "mmtrace.export.console", "mmtrace.export.file",
+    "mmtrace.export.otlp_grpc", "mmtrace.export.otlp_http", "mmtrace.export.prometheus", "mmtrace.server",
+    "opentelemetry.exporter", "opentelemetry.sdk", "prometheus_client", "ssl", "starlette", "urllib3", "uvicorn",
+    "wrapt",
+)  # fmt: skip
+PROGRAM = """
+import sys, time
+start = time.perf_counter()
+{statement}
+elapsed = time.perf_counter() - start
+print(elapsed * 1000, *sorted(sys.modules))
+"""
+
+
+def imported(statement):
+    """Return the milliseconds that the import takes in a fresh interpreter, and the modules that are loaded then."""
+    program = [sys.executable, "-c", PROGRAM.format(statement=statement)]
+    elapsed, *modules = subprocess.run(program, check=True, capture_output=True, text=True).stdout.split()
+    return float(elapsed), modules
+
+
+def measure(rounds):
+    times, modules = {statement: [] for statement in IMPORTS}, {}
+    for _ in range(rounds + 1):
+        for statement in IMPORTS:
+            elapsed, modules[statement] = imported(statement)
+            times[statement].append(elapsed)
+    medians = {statement: round(statistics.median(found[1:]), 1) for statement, found in times.items()}
+    return {
+        "python": platform.python_version(),
+        "milliseconds": medians,
+        "modules": {statement: len(found) for statement, found in modules.items()},
+        "sdk / mmtrace": round(medians[SDK] / medians[VERBS], 2),
+        "must not be loaded": sorted(filter(is_forbidden, modules[VERBS])),
+    }
+
+
+def is_forbidden(module):
+    return any(module == name or module.startswith(name + ".") for name in FORBIDDEN)
+
+
+def show(figures):
+    table = Table("import", "ms", "modules", title=f"imports in fresh interpreters (Python {figures['python']})")
+    for statement in IMPORTS:
+        table.add_row(statement, f"{figures['milliseconds'][statement]:.1f}", str(figures["modules"][statement]))
+    console = Console()
+    console.print(table)
+    console.print(f"the SDK takes {figures['sdk / mmtrace']} times as long as all of mmtrace's verbs")
+    console.print("loaded that must not be:", ", ".join(figures["must not be loaded"]) or "nothing")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15, help="fresh interpreters for each import")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    arguments = parser.parse_args()
+    figures = measure(arguments.rounds)
+    show(figures)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    sys.exit(1 if figures["must not be loaded"] else 0)
+
+
+if __name__ == "__main__":
+    main()

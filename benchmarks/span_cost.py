@@ -1,0 +1,141 @@
+"""What one call of a model costs: mmtrace and the stock SDK, the same telemetry, in the same run.
+
+    python benchmarks/span_cost.py [--rounds N] [--seconds S] [--rate R] [--json FILE]
+
+Every side and state is a process of its own on one core; the receiver is on another, where there is one. The hot path
+is the time that a call takes at full speed: the median of interleaved rounds of 400 calls. CPU is that of the whole
+process at a paced rate, with everything sent, less that of the same loop untraced.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import urllib.request
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from sides import STATES, environment
+
+HERE = Path(__file__).parent
+CALLS = 400
+PAIRS = [("untraced", "untraced"), *[(side, state) for state in STATES for side in ("stock", "mmtrace")]]
+
+
+@contextmanager
+def process(script, *arguments, **variables):
+    """Run a script of this folder and give it, and the first line that it prints; it ends with its standard input."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "MMTRACE_"))}
+    command = [sys.executable, str(HERE / script), *arguments]
+    running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=known | variables)
+    try:
+        yield running, first_line(running)
+    finally:
+        with suppress(BrokenPipeError):
+            running.stdin.close()
+        running.stdout.close()
+        running.wait()
+
+
+def first_line(running):
+    line = running.stdout.readline()
+    if not line:
+        raise SystemExit(f"{' '.join(map(repr, running.args))} failed")
+    return line
+
+
+def ask(worker, **what):
+    worker.stdin.write(json.dumps(what) + "\n")
+    worker.stdin.flush()
+    return json.loads(first_line(worker))
+
+
+def measure(workers, rounds, what):
+    """Ask every worker in turn, so that whatever else the machine does hits all of them; return medians and calls."""
+    answers = {pair: [] for pair in workers}
+    for number in range(rounds + 1):
+        for pair, worker in workers.items():
+            answer = ask(worker, **what)
+            answers[pair].append(answer | {"warm": number > 0})
+    medians = {pair: statistics.median(one["us"] for one in found if one["warm"]) for pair, found in answers.items()}
+    return medians, {pair: sum(one["calls"] for one in found) for pair, found in answers.items()}
+
+
+def run(rounds, seconds, rate):
+    with ExitStack() as stack:
+        _, port = stack.enter_context(process("sink.py"))
+        endpoint = f"http://127.0.0.1:{int(port)}"
+        workers = {}
+        for side, state in PAIRS:
+            variables = environment(state, endpoint, f"{side} {state}")
+            workers[side, state], _ = stack.enter_context(process("worker.py", side, state, **variables))
+        hot, first = measure(workers, rounds, {"burst": CALLS})
+        cpu, second = measure(workers, 3, {"paced": rate, "seconds": seconds})
+        with urllib.request.urlopen(endpoint) as answer:
+            delivered = json.load(answer)
+    return report(hot, cpu, {pair: first[pair] + second[pair] for pair in workers}, delivered)
+
+
+def report(hot, cpu, calls, delivered):
+    """Return all figures: microseconds a call, ratios stock / mmtrace, and how many spans arrived."""
+    idle = cpu["untraced", "untraced"]
+    states = {}
+    for state in STATES:
+        sides = {
+            side: {"hot_us": round(hot[side, state], 2), "cpu_us": round(cpu[side, state] - idle, 2)}
+            for side in ("stock", "mmtrace")
+        }
+        ratio = {key: round(sides["stock"][key] / max(sides["mmtrace"][key], 0.01), 1) for key in ("hot_us", "cpu_us")}
+        states[state] = {**sides, "stock / mmtrace": ratio}
+    arrived = {
+        side: {"calls": calls[side, "exporting"], "spans": delivered.get(f"{side} exporting", 0)}
+        for side in ("stock", "mmtrace")
+    }
+    return {
+        "python": platform.python_version(),
+        "opentelemetry-sdk": version("opentelemetry-sdk"),
+        "untraced": {"hot_us": round(hot["untraced", "untraced"], 3), "cpu_us": round(idle, 2)},
+        "states": states,
+        "delivered": arrived,
+    }
+
+
+def show(figures):
+    table = Table(
+        title=f"one call of a model, microseconds (Python {figures['python']}, SDK {figures['opentelemetry-sdk']})"
+    )
+    table.add_column("state")
+    for heading in ("hot path: stock", "mmtrace", "ratio", "CPU: stock", "mmtrace", "ratio"):
+        table.add_column(heading, justify="right")
+    table.add_row("untraced", "", f"{figures['untraced']['hot_us']:.2f}", "", "", "0", "")
+    for state, found in figures["states"].items():
+        stock, ours, ratio = found["stock"], found["mmtrace"], found["stock / mmtrace"]
+        cells = [[f"{side[key]:.1f}" for side in (stock, ours, ratio)] for key in ("hot_us", "cpu_us")]
+        table.add_row(state, *cells[0], *cells[1])
+    console = Console()
+    console.print(table)
+    for side, found in figures["delivered"].items():
+        console.print(f"{side}: {found['spans']} of {found['calls']} spans arrived")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=30, help="rounds at full speed")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of each of three paced rounds")
+    parser.add_argument("--rate", type=float, default=1000.0, help="calls a second in the paced rounds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    arguments = parser.parse_args()
+    figures = run(arguments.rounds, arguments.seconds, arguments.rate)
+    show(figures)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
