@@ -291,8 +291,8 @@ class _PipelineSeries(_Series):
 
 
 def _given(labels: Iterable[tuple[str, str]]) -> _Attributes:
-    """Return the labels that have a value: an empty label and none are the same to Prometheus."""
-    return {label: value for label, value in labels if value}
+    """Return the labels that have a value, as text that UTF-8 can hold; to Prometheus an empty label is none."""
+    return {label: value.encode("utf-8", "replace").decode("utf-8") for label, value in labels if value}
 
 
 def _total(line: Line, cells: Iterable[Number | Distribution]) -> Reading:

@@ -1,0 +1,266 @@
+"""The endpoint that Prometheus scrapes: a server of its own, or an application for the service's own server."""
+
+import asyncio
+import functools
+import gzip
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
+from typing import Any, Final, Protocol, TypeAlias
+
+from opentelemetry.sdk.metrics.export import MetricsData
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import choose_encoder, generate_latest, gzip_accepted
+
+from mmtrace.errors import ConfigurationError
+from mmtrace.metrics.exposition import families
+from mmtrace.metrics.forks import start_over_in_children
+from mmtrace.recording.guard import report
+
+PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""The type of the text format that every Prometheus reads."""
+
+_PATIENCE: Final = 10.0
+"""Seconds that a client may take for its request, and a stop for its last answers."""
+
+_Headers: TypeAlias = list[tuple[str, str]]
+_Wsgi: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+_Asgi: TypeAlias = Callable[[Mapping[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
+
+
+class Source(Protocol):
+    """What takes the snapshots; its counters and histograms are totals."""
+
+    def collect(self) -> MetricsData:
+        """Return every metric there is."""
+        ...
+
+
+class Page:
+    """The metrics of `source` as Prometheus asks for them: text or OpenMetrics, which has the exemplars, and gzip."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the metric families; this is what makes it a collector of `prometheus-client`."""
+        yield from families(self._source.collect())
+
+    def render(self, accept: str, accept_encoding: str) -> tuple[_Headers, bytes]:
+        """Return headers and body for what a request accepts; what it writes there in error gets plain text."""
+        try:
+            encoder, content_type = choose_encoder(accept)
+        except Exception:
+            encoder, content_type = generate_latest, PLAIN
+        body = encoder(self._registry)
+        headers = [("Content-Type", content_type)]
+        if gzip_accepted(accept_encoding):
+            body = gzip.compress(body, mtime=0)
+            headers.append(("Content-Encoding", "gzip"))
+        return [*headers, ("Content-Length", str(len(body)))], body
+
+
+def wsgi_app(source: Source) -> _Wsgi:
+    """Return a WSGI application that answers every path with the metrics of `source`."""
+    page = Page(source)
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        method = environ.get("REQUEST_METHOD", "GET")
+        if method not in {"GET", "HEAD"}:
+            start_response("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Length", "0")])
+            return [b""]
+        headers, body = page.render(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
+        start_response("200 OK", headers)
+        return [b"" if method == "HEAD" else body]
+
+    return application
+
+
+def asgi_app(source: Source) -> _Asgi:
+    """Return an ASGI application that answers every path with the metrics of `source`.
+
+    Under asyncio the page is made in a thread, so that the requests of the service do not wait for it.
+    """
+    page = Page(source)
+
+    async def application(scope: Mapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] != "http":
+            raise ValueError(f"the metrics are no {scope['type']}: ask for them by HTTP")
+        elif scope["method"] not in {"GET", "HEAD"}:
+            await _respond(send, 405, [("Allow", "GET, HEAD"), ("Content-Length", "0")], b"")
+        else:
+            headers, body = await _in_thread(
+                lambda: page.render(_header(scope, b"accept"), _header(scope, b"accept-encoding"))
+            )
+            await _respond(send, 200, headers, b"" if scope["method"] == "HEAD" else body)
+
+    return application
+
+
+async def _lifespan(receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
+
+
+async def _respond(send: Callable[..., Any], status: int, headers: _Headers, body: bytes) -> None:
+    encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _in_thread(render: Callable[[], tuple[_Headers, bytes]]) -> tuple[_Headers, bytes]:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return render()
+    return await loop.run_in_executor(None, render)
+
+
+def _header(scope: Mapping[str, Any], name: bytes) -> str:
+    return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name)
+
+
+class PrometheusServer:
+    """A server that answers every path with the metrics of `source`, from the moment it is made.
+
+    A forked child does not answer: it lets go of the port, so that it does not hold it when its parent has gone.
+
+    Raises:
+        ConfigurationError: the port is in use, or the host has no such address.
+    """
+
+    def __init__(self, source: Source, host: str = "localhost", port: int = 9464) -> None:
+        self._server: _Server | None = _listen(Page(source), host, port)
+        self.host, self.port = self._server.server_address[:2]
+        self._thread = threading.Thread(target=self._server.serve, name="mmtrace-prometheus", daemon=True)
+        self._thread.start()
+        start_over_in_children(self)
+
+    def close(self) -> None:
+        """Stop answering and free the port; answers under way get some seconds."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.wake_and_end()
+            self._thread.join(_PATIENCE)
+            server.server_close()
+
+    def start_over(self) -> None:
+        """Let go of the port in a forked child, where nobody answers."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.socket.close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one request with `page`; says nothing on standard error."""
+
+    server_version = "mmtrace"
+    sys_version = ""
+    timeout = _PATIENCE
+
+    def __init__(self, page: Page, *given: Any) -> None:
+        self._page = page
+        super().__init__(*given)
+
+    def do_GET(self) -> None:
+        """Send the metrics."""
+        headers, body = self._page.render(self.headers.get("Accept", ""), self.headers.get("Accept-Encoding", ""))
+        self.send_response(200)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815  # http.server decides on the names
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # http.server's own name
+        """Say nothing."""
+
+
+class _Server(ThreadingMixIn, TCPServer):
+    """One thread a request, so that a client that hangs keeps no other waiting."""
+
+    allow_reuse_address = True
+    request_queue_size = 32
+
+    def __init__(self, page: Page, family: socket.AddressFamily, address: tuple[Any, ...]) -> None:
+        self.address_family = family
+        self._ending = False
+        self._answering: set[threading.Thread] = set()
+        super().__init__(address, functools.partial(_Handler, page))
+
+    def serve(self) -> None:
+        """Answer until `wake_and_end`; unlike `serve_forever` it sleeps until somebody asks."""
+        while not self._ending:
+            self.handle_request()
+
+    def wake_and_end(self) -> None:
+        """Let `serve` return: the connection wakes it."""
+        self._ending = True
+        try:
+            socket.create_connection(self.socket.getsockname()[:2], _PATIENCE).close()
+        except OSError:
+            pass
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Answer nobody after the end."""
+        return not self._ending
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread that `server_close` knows and that keeps no process alive."""
+        thread = threading.Thread(target=self._answer, args=(request, client_address), daemon=True)
+        self._answering.add(thread)
+        thread.start()
+
+    def _answer(self, request: Any, client_address: Any) -> None:
+        try:
+            self.process_request_thread(request, client_address)
+        finally:
+            self._answering.discard(threading.current_thread())
+
+    def server_close(self) -> None:
+        """Free the port and wait for the answers under way, but not for ever."""
+        super().server_close()
+        for thread in list(self._answering):
+            thread.join(_PATIENCE)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report instead of printing: a client that went away is no news."""
+        report("prometheus.answer", "mmtrace: a scrape of the metrics could not be answered", sys.exc_info()[1])
+
+
+def _listen(page: Page, host: str, port: int) -> _Server:
+    if not 0 <= port <= 65535:
+        raise ConfigurationError(
+            f"metrics cannot be served on port {port}: set OTEL_EXPORTER_PROMETHEUS_PORT to 0..65535"
+        )
+    try:
+        family, address = _address(host, port)
+    except (OSError, UnicodeError) as error:
+        raise ConfigurationError(
+            f"metrics cannot be served on the host {host!r} ({error}): set OTEL_EXPORTER_PROMETHEUS_HOST"
+        ) from error
+    try:
+        return _Server(page, family, address)
+    except OSError as error:
+        raise ConfigurationError(
+            f"metrics cannot be served on port {port} of {host} ({error}): stop the program that listens there "
+            f"(`ss -ltnp 'sport = :{port}'` names it), or set OTEL_EXPORTER_PROMETHEUS_PORT to another port, 0 for any"
+        ) from error
+
+
+def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """Return where to listen; of several addresses of a name the one of IPv4, which most scrapers try."""
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+    return family, address
