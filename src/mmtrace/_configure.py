@@ -19,6 +19,7 @@ from opentelemetry import propagate
 from mmtrace import attributes as names
 from mmtrace._version import __version__
 from mmtrace.calls import telemetry
+from mmtrace.calls.foreign import ForeignCalls
 from mmtrace.calls.telemetry import ContentPolicy, Telemetry
 from mmtrace.errors import ConfigurationError
 from mmtrace.patching.options import Options
@@ -90,6 +91,11 @@ def configure(**settings: Any) -> None:
             before.shutdown(before.settings.shutdown_timeout)
 
 
+def arguments() -> Mapping[str, Any] | None:
+    """Return what `configure()` was given until now, or None where it was not called."""
+    return None if _Process.parts is None else _Process.arguments
+
+
 def instrument() -> None:
     """Patch every supported library, imported already or later; never raises for a library that it cannot patch."""
     importlib.import_module("mmtrace.patching.process").instrument(_options(_settings()))
@@ -149,6 +155,7 @@ def _build(settings: Settings) -> Parts:
     everywhere = (pipeline for pipelines in by_signal.values() for pipeline in pipelines)
     parts = Parts(settings, provider, tuple(dict.fromkeys(everywhere)))
     traces = by_signal[Signal.TRACES]
+    provider.add_span_processor(ForeignCalls())
     if traces:
         provider.add_span_processor(SpanSink(traces))
     _add_metrics(parts, by_signal[Signal.METRICS], traces)

@@ -80,8 +80,9 @@ def record_spans(
 ) -> Generator[RecordedSpans]:
     """Record every span of this process in memory inside the block.
 
-    Model metrics begin at zero. With `deterministic`, clocks go on by a millisecond a reading and ids count from one. With `strict`, a fault of
-    mmtrace is raised where it happens. Raises AssertionError at the end for spans that nobody took.
+    Model metrics begin at zero. With `deterministic`, clocks go on by a millisecond a reading and ids count from one.
+    With `strict`, a fault of mmtrace is raised where it happens. Raises AssertionError at the end for spans that nobody
+    took.
     """
     recorded = RecordedSpans()
     ids: dict[str, Any] = {"clock": recorded.clock, "ids": CountingIds()} if deterministic else {}
