@@ -1,7 +1,7 @@
 """OTLP over gRPC: the bytes of a request as they are, through a stub without serializers.
 
-Source: https://opentelemetry.io/docs/specs/otlp/#otlpgrpc. A child that opens its own channel works where no call was in
-flight in the parent when it forked, so exports are quiet before a fork.
+Source: https://opentelemetry.io/docs/specs/otlp/#otlpgrpc. A child that opens its own channel works where no call was
+in flight in the parent when it forked, so exports are quiet before a fork.
 """
 
 import re

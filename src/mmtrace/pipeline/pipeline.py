@@ -87,6 +87,7 @@ class Pipeline:
         self._collecting = threading.Lock()
         self._closed = False
         self._due = math.inf
+        self._hurried = False
         self._wake_bytes = NEVER
         self._sampled_out = Tally()
         self._worker = Worker(self._turn, "mmtrace-pipeline")
@@ -119,6 +120,12 @@ class Pipeline:
     def start(self) -> None:
         """Start the thread before the first item, for callbacks that nothing else would start."""
         self._worker.wake()
+
+    def hurry(self) -> None:
+        """Let the thread send at once what waits, without waiting for it."""
+        if self._worker.has_started:
+            self._hurried = True
+            self._worker.wake()
 
     def _say_full(self) -> None:
         size, items = self._bounds
@@ -274,7 +281,8 @@ class Pipeline:
     def _send_due(self) -> None:
         if self._due == math.inf and self._delivery.is_ready():
             self._due = now() + self._schedule_delay
-        if now() >= self._due or self._is_urgent():
+        if now() >= self._due or self._hurried or self._is_urgent():
+            self._hurried = False
             self._delivery.send_ready(stop=lambda: bool(self._requests))
             self._due = now() + self._schedule_delay if self._delivery.is_ready() else math.inf
 
@@ -290,7 +298,7 @@ class Pipeline:
             lane.wake_at = NEVER if backing_off else 1 if self._due == math.inf else self._max_batch_items
         self._wake_bytes = NEVER if self._delivery.next_retry() > moment else self._max_batch_bytes
         unseen = self._due == math.inf and self._delivery.is_ready()
-        if self._requests or self._closed or unseen or self._is_urgent():
+        if self._requests or self._closed or self._hurried or unseen or self._is_urgent():
             return 0.0
         retry = self._delivery.next_retry()
         due = min(self._due, retry if retry > moment else math.inf, *(each.due for each in self._periodic), math.inf)

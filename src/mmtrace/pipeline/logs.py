@@ -1,0 +1,62 @@
+"""The log record processor that encodes a record where it is emitted and queues the bytes.
+
+Loads the SDK's logs and protobuf, so only the composition root imports it, when logs have a destination.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from opentelemetry import context
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk.resources import Resource
+
+from mmtrace.otlp.frames import Frame, frame_of
+from mmtrace.otlp.wire import field
+from mmtrace.pipeline.pipeline import Pipeline
+from mmtrace.pipeline.signals import Signal
+from mmtrace.recording.guard import never_raises, report
+
+_EMPTY: Final = Resource({})
+
+
+class LogSink(LogRecordProcessor):
+    """A stock LogRecordProcessor for any number of pipelines; what our own requests log is left out."""
+
+    def __init__(self, pipelines: Sequence[Pipeline]) -> None:
+        self._pipelines = tuple(pipelines)
+
+    @never_raises
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Encode a record and add it to every pipeline."""
+        if context.get_value(context._SUPPRESS_INSTRUMENTATION_KEY):
+            return
+        try:
+            frame, payload = _encode(log_record)
+        except Exception as error:
+            report("mmtrace.pipeline.encode_log", f"mmtrace: a log record was dropped: {error!r}", error)
+            for pipeline in self._pipelines:
+                pipeline.lose(Signal.LOGS, "encode_error")
+            return
+        for pipeline in self._pipelines:
+            pipeline.add(Signal.LOGS, frame, payload)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Deliver what is queued; False where something still waits, or was dropped."""
+        results = [pipeline.flush(timeout_millis / 1000) for pipeline in self._pipelines]
+        return not any(result.waiting or result.dropped for result in results)
+
+    def shutdown(self) -> None:
+        """Do nothing: a pipeline outlives the providers that feed it, and whoever made it ends it."""
+
+
+def _encode(record: ReadWriteLogRecord) -> tuple[Frame, bytes]:
+    """Return a record as the field of ScopeLogs, and the frame: ResourceLogs is numbered like ResourceSpans."""
+    readable = ReadableLogRecord(
+        log_record=record.log_record,
+        resource=record.resource or _EMPTY,
+        instrumentation_scope=record.instrumentation_scope,
+        limits=record.limits,
+    )
+    message = encode_logs([readable]).resource_logs[0].scope_logs[0].log_records[0]
+    return frame_of(readable), field(b"\x12", message.SerializeToString())
