@@ -128,6 +128,7 @@ def test_every_metric_of_mmtrace_has_the_name_that_the_rules_and_dashboards_use(
         ("battery", "%", "gauge", "battery_percent"),
         ("99.luftballons", "", "gauge", "_99_luftballons"),
         ("a..b--c", "", "gauge", "a_b_c"),
+        ("rule:like", "", "gauge", "rule_like"),
         ("odd", "furlongs/fortnight", "gauge", "odd_furlongs_per_fortnight"),
         ("größe", "By", "gauge", "gr_e_bytes"),
     ],

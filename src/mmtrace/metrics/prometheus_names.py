@@ -42,7 +42,7 @@ _UNITS: Final = {
 }
 _PER: Final = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
 _ANNOTATION: Final = re.compile(r"\{[^}]*\}")
-_NO_WORD: Final = re.compile(r"[^a-zA-Z0-9:]+")
+_NO_WORD: Final = re.compile(r"[^a-zA-Z0-9]+")
 _NO_LABEL: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
