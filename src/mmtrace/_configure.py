@@ -24,6 +24,7 @@ from mmtrace.calls.telemetry import ContentPolicy, Telemetry
 from mmtrace.errors import ConfigurationError
 from mmtrace.patching.options import Options
 from mmtrace.pipeline import Exporter, FlushResult, Health, Pipeline, Signal, SpanSink
+from mmtrace.pipeline.lifetime import Ending
 from mmtrace.recording import SpanLimits, TracerProvider, facade, guard
 from mmtrace.recording.propagation import propagator_from
 from mmtrace.recording.sampling import sampler_from
@@ -182,7 +183,7 @@ def _put_in_place(parts: Parts) -> None:
     )
     telemetry.install(Telemetry(telemetry.api_tracer(), content))
     _arm(parts)
-    _watch_this_process()
+    _watch_this_process(parts)
 
 
 def _arm(parts: Parts) -> None:
@@ -319,17 +320,13 @@ def _renew() -> None:
     _arm(parts)
 
 
-def _end() -> None:
-    guard.never_raises(shutdown)()
-
-
 class _Watch:
     on = False
 
 
-def _watch_this_process() -> None:
-    if _Watch.on:
-        return
-    _Watch.on = True
-    os.register_at_fork(after_in_child=_renew)
-    importlib.import_module("mmtrace.pipeline.lifetime").at_end(_end)
+def _watch_this_process(parts: Parts) -> None:
+    ending = Ending(shutdown, parts.settings.shutdown_timeout)
+    parts.closers.append(ending.cancel)
+    if not _Watch.on:
+        _Watch.on = True
+        os.register_at_fork(after_in_child=_renew)

@@ -48,7 +48,7 @@ def forget() -> None:
 
 def never_raises(function: Callable[_P, _R]) -> Callable[_P, _R | None]:
     """Return `function` with every Exception reported instead of raised; it then returns None."""
-    cause = f"{function.__module__}.{function.__qualname__}"
+    cause = _name_of(function)
 
     @functools.wraps(function)
     def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R | None:
@@ -61,3 +61,8 @@ def never_raises(function: Callable[_P, _R]) -> Callable[_P, _R | None]:
             return None
 
     return guarded
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    named = function.func if isinstance(function, functools.partial) else function
+    return f"{named.__module__}.{getattr(named, '__qualname__', type(named).__qualname__)}"
