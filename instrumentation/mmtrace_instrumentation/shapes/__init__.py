@@ -1,0 +1,1 @@
+"""Shapes: what requests, calls, messages and tasks look like, whichever library sends them."""

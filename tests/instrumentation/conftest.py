@@ -1,0 +1,83 @@
+"""What tests of instrumentations share: the patches of a library for one test, a real server, and patience."""
+
+import contextlib
+import importlib
+import threading
+import time
+
+import pytest
+import uvicorn
+
+from mmtrace.patching.engine import Engine
+from mmtrace.patching.options import Options, options, put_options
+from mmtrace.testing import record_spans
+
+
+@pytest.fixture
+def spans():
+    """Spans of this process in memory, with real clocks and ids; the test claims them all."""
+    with record_spans(deterministic=False) as recorded:
+        yield recorded
+
+
+@pytest.fixture
+def instrument():
+    """Applies the patches of libraries, `instrument("httpx", "fastapi")`, until the end of the test."""
+    before, engine = options(), Engine()
+
+    def apply(*libraries, name="instrumentation", **given):
+        modules = [importlib.import_module(f"mmtrace_instrumentation.{library}") for library in libraries]
+        engine.instrument([getattr(module, name) for module in modules], Options(**given))
+        failed = [row for row in engine.rows() if row.state == "failed"]
+        assert not failed, failed
+        return engine.rows()
+
+    yield apply
+    engine.undo()
+    put_options(before)
+
+
+@pytest.fixture
+def eventually():
+    """Waits until something is true: `eventually(lambda: len(spans.unclaimed) == 2)`."""
+
+    def wait(condition, patience=5.0):
+        deadline = time.monotonic() + patience
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come true"
+            time.sleep(0.005)
+
+    return wait
+
+
+@pytest.fixture
+def take(spans, eventually):
+    """Waits for so many spans and claims them; by name where their names differ."""
+
+    def taken(count):
+        eventually(lambda: len(spans.unclaimed) >= count)
+        return spans.take()
+
+    return taken
+
+
+@contextlib.contextmanager
+def _running(app, **config):
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", **config))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.005)
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def serve():
+    """Serves an ASGI application on a real socket of 127.0.0.1: `serve(app)` returns the port."""
+    with contextlib.ExitStack() as stack:
+        yield lambda app, **config: stack.enter_context(_running(app, **config))
