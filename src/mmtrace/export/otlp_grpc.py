@@ -113,9 +113,13 @@ def _channel(target: Target, agent: str) -> grpc.Channel:
     ]
     if not secure:
         return grpc.insecure_channel(address, options=options)
-    certificate, client_certificate, client_key = (path and Path(path).read_bytes() for path in target.files)
+    certificate, client_certificate, client_key = map(_content, target.files)
     credentials = grpc.ssl_channel_credentials(certificate, client_key, client_certificate)
     return grpc.secure_channel(address, credentials, options=options)
+
+
+def _content(path: str | None) -> bytes | None:
+    return Path(path).read_bytes() if path else None
 
 
 def _address(target: Target) -> tuple[str, bool]:

@@ -35,19 +35,16 @@ def _register() -> None:
     os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
 
 
-@never_raises
 def _before() -> None:
     for part in list(_living):
-        part.before_fork()
+        never_raises(part.before_fork)()
 
 
-@never_raises
 def _after_in_parent() -> None:
     for part in list(_living):
-        part.after_fork_in_parent()
+        never_raises(part.after_fork_in_parent)()
 
 
-@never_raises
 def _after_in_child() -> None:
     for part in list(_living):
-        part.after_fork_in_child()
+        never_raises(part.after_fork_in_child)()

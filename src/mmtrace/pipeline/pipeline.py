@@ -318,7 +318,7 @@ class Pipeline:
 
     def after_fork_in_child(self) -> None:
         """Start with an empty queue and no thread: what was queued is the parent's to send."""
-        refused = [lane.refuses for lane in self._lanes]
+        refused: list[Reason | None] = [lane.refuses for lane in self._lanes]
         self._quiet = False
         self._exporter.after_fork()
         self._start_over()

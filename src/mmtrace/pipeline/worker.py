@@ -35,7 +35,8 @@ class Worker:
         tokens = queue.SimpleQueue[None]()
         self._tokens = tokens
         self._turn: WeakMethod[Turn] = WeakMethod(turn, lambda _: tokens.put(None))
-        self._thread = threading.Thread(target=_work, args=(self._turn, tokens), name=name, daemon=True)
+        self._name = name
+        self._thread: threading.Thread | None = None
         self._unstarted = deque([True])
 
     def wake(self) -> None:
@@ -55,7 +56,8 @@ class Worker:
         """Whether a thread runs that will take a turn; starts it where there is none. Waits, so `add` never asks."""
         if self._unstarted and self._may_start():
             self._start()
-        return not self._unstarted and (self._thread.ident is None or self._thread.is_alive())
+        thread = self._thread
+        return not self._unstarted and (thread is None or thread.is_alive())
 
     @property
     def has_started(self) -> bool:
@@ -65,11 +67,11 @@ class Worker:
     @property
     def is_current(self) -> bool:
         """Whether the caller runs in the thread itself."""
-        return self._thread.ident == _thread.get_ident()
+        return self._thread is not None and self._thread.ident == _thread.get_ident()
 
     def join(self, timeout: float) -> None:
         """Wait until the thread has ended, at most so long."""
-        if self._thread.ident is not None and not self.is_current:
+        if self._thread is not None and not self.is_current:
             self._thread.join(max(0.0, timeout))
 
     def _may_start(self) -> bool:
@@ -79,15 +81,17 @@ class Worker:
             return False
 
     def _start(self) -> None:
+        thread = threading.Thread(target=_work, args=(self._turn, self._tokens), name=self._name, daemon=True)
         try:
-            self._thread.start()
+            thread.start()
+            self._thread = thread
         except RuntimeError as error:
             self._not_started(error)
 
     def _not_started(self, error: RuntimeError) -> None:
-        # Out of threads, or the interpreter is ending: then the last flush sends in its own thread.
-        report("mmtrace.pipeline.thread", f"mmtrace: the thread that sends telemetry did not start: {error}", error)
         self._unstarted.append(True)
+        if "shutdown" not in str(error):  # at the end of the interpreter the last flush sends in its own thread
+            report("mmtrace.pipeline.thread", f"mmtrace: the thread that sends telemetry did not start: {error}")
 
 
 @never_raises
