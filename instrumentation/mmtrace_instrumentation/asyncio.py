@@ -1,6 +1,6 @@
 """asyncio: what runs in an executor of any kind runs in the context of the task that sent it there.
 
-Tasks and callbacks have the context already. uvloop has a loop of its own, in C, and goes through the executor's submit.
+Tasks and callbacks have the context already. uvloop's own loop goes through the executor's submit.
 """
 
 from mmtrace.instrumenting import Instrumentation, Patch

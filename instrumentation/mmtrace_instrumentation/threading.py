@@ -26,9 +26,9 @@ class _Run:
         """Return the thread as it was before."""
         thread, self._thread = self._thread, None
         assert thread is not None
-        del thread.run  # type: ignore[method-assign]
+        vars(thread).pop("run", None)
         if self._was is not None:
-            thread.run = self._was  # type: ignore[method-assign]
+            vars(thread)["run"] = self._was
         return thread
 
 
@@ -36,7 +36,8 @@ def _start(wrapped: Any, thread: Any, args: tuple[Any, ...], kwargs: dict[str, A
     if vars(thread).get("_ident", 0) is not None:  # it runs already, or was never made: the library says so
         yield
         return
-    run = thread.run = _Run(thread, current_context())
+    run = _Run(thread, current_context())
+    thread.run = run
     try:
         yield
     except BaseException:

@@ -6,6 +6,7 @@ A library file says where to hook (`Patch`) and how to read the library's reques
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, get_current_span
 
+from mmtrace._children import Inheriting
 from mmtrace.calls import (
     Batch,
     Call,
@@ -30,6 +31,7 @@ __all__ = [
     "Call",
     "Context",
     "Envelope",
+    "Inheriting",
     "Instrumentation",
     "Link",
     "Model",

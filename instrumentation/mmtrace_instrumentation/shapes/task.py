@@ -26,6 +26,7 @@ class Carried:
         self._context = context
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function in its context."""
         with attached(self._context):
             return self._function(*args, **kwargs)
 
