@@ -1,6 +1,7 @@
 """One attempt to instrument something: what it waits for, what it does then, and what became of it."""
 
 import platform
+from abc import abstractmethod
 from types import ModuleType
 from typing import Protocol
 
@@ -18,18 +19,23 @@ class Attempt(Protocol):
     """What the engine needs of anything that it applies to a module when that is imported."""
 
     @property
+    @abstractmethod
     def module(self) -> str:
         """The module that it waits for."""
 
+    @abstractmethod
     def run(self, module: ModuleType, *, late: bool) -> None:
         """Do it, now that `module` is imported; `late`: it was imported before anybody waited for it."""
 
+    @abstractmethod
     def undo(self) -> None:
         """Restore what was there before."""
 
+    @abstractmethod
     def superseded(self, module: str) -> None:
         """Give way to the instrumentor of `module`, which has begun to patch, where it does the same."""
 
+    @abstractmethod
     def row(self, holders: Holders) -> Row:
         """Return what became of it."""
 
