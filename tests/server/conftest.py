@@ -1,6 +1,11 @@
 """A real server on free ports, and requests to send to it."""
 
+import contextlib
 import itertools
+import os
+import re
+import subprocess
+import sys
 import time
 
 import httpx
@@ -44,6 +49,25 @@ def client(server):
         yield client
 
 
+@pytest.fixture(scope="session")
+def serve_process():
+    """Return what runs `mmtrace serve` in a process and gives (process, address); it is stopped at the end."""
+
+    @contextlib.contextmanager
+    def serve(*options):
+        command = [sys.executable, "-m", "mmtrace", "serve", "--port", "0", "--grpc-port", "0", *options]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
+        try:
+            url = re.search(r"http://[^/\s]+", process.stdout.readline())[0]
+            yield process, url
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+    return serve
+
+
 @pytest.fixture
 def store():
     with Store() as store:
@@ -55,7 +79,9 @@ def key_value(key, value):
     return KeyValue(key=key, value=AnyValue(**{kinds[type(value)]: value}))
 
 
-def make_span(name="work", *, trace_id=None, parent=None, start=None, duration=0.01, error=False, links=(), **attributes):
+def make_span(
+    name="work", *, trace_id=None, parent=None, start=None, duration=0.01, error=False, links=(), **attributes
+):
     """Return a message; ids count up from one."""
     number = next(_numbers)
     start = time.time_ns() if start is None else start

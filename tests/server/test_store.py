@@ -54,7 +54,9 @@ def test_a_summary_tells_what_a_list_shows(store, kit):
     start = root.start_time_unix_nano
     call = {"trace_id": root.trace_id, "parent": root.span_id, "mmtrace__model__name": "ocr"}
     slow = kit.span("ocr", **call, start=start, duration=0.4, mmtrace__queue__duration=0.1)
-    failed = kit.span("rerank bge", **(call | {"mmtrace__model__name": "bge"}), start=start + 5, duration=0.0, error=True)
+    failed = kit.span(
+        "rerank bge", **(call | {"mmtrace__model__name": "bge"}), start=start + 5, duration=0.0, error=True
+    )
     kit.put(store, root, service="gateway")
     kit.put(store, slow, failed, service="models")
     (row,) = store.search(TraceQuery())
