@@ -5,6 +5,7 @@ import os
 import pytest
 
 from mmtrace.testing import no_leaks, record_spans
+from receiver import Receiver
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +29,10 @@ def _no_settings_from_outside(monkeypatch):
     for name in os.environ:
         if name.startswith(("OTEL_", "MMTRACE_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def receiver(_no_leaks):
+    """A real OTLP receiver on the loopback address, over HTTP and gRPC."""
+    with Receiver() as receiving:
+        yield receiving

@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from signal import SIGTERM, getsignal
+from signal import signal as handle
 from typing import Any, Final
 
 from opentelemetry import propagate
@@ -327,6 +329,27 @@ class _Watch:
 def _watch_this_process(parts: Parts) -> None:
     ending = Ending(shutdown, parts.settings.shutdown_timeout)
     parts.closers.append(ending.cancel)
+    if parts.settings.on_sigterm:
+        parts.closers.append(_shut_down_on_sigterm())
     if not _Watch.on:
         _Watch.on = True
         os.register_at_fork(after_in_child=_renew)
+
+
+def _shut_down_on_sigterm() -> Callable[[], object]:
+    """Deliver what waits when SIGTERM comes, then let it do what it did before; return what takes this back.
+
+    Raises ConfigurationError where Python allows no handler: outside the main thread.
+    """
+    try:
+        before = getsignal(SIGTERM)
+        handle(SIGTERM, lambda number, _frame: _shut_down_and_die(number, before))
+    except ValueError as error:
+        raise ConfigurationError(f"on_sigterm works in the main thread only: {error}") from error
+    return partial(handle, SIGTERM, before)
+
+
+def _shut_down_and_die(number: int, before: Any) -> None:
+    guard.never_raises(shutdown)()
+    handle(number, before)
+    os.kill(os.getpid(), number)

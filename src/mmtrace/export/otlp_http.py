@@ -75,10 +75,12 @@ class OtlpHttp:
         return _outcome(signal, target, response, answer)
 
     def close(self) -> None:
-        """Close the connections."""
-        pools, self._pools = self._pools, {}
-        for pool in pools.values():
-            pool.clear()
+        """Close the connections: at the end of the process urllib3's own finalizers have run before the last export."""
+        managers, self._pools = self._pools, {}
+        for manager in managers.values():
+            for key in manager.pools.keys():  # noqa: SIM118  # no mapping: it cannot be iterated
+                manager.pools[key].close()
+            manager.clear()
 
     def after_fork(self) -> None:
         """Forget the parent's connections; they go on in the parent."""
