@@ -293,3 +293,12 @@ def test_a_fault_is_raised_under_the_test_kit(monkeypatch):
     monkeypatch.setattr(guard, "strict", True)
     with pytest.raises(ZeroDivisionError):
         call(fails_after_yield, original)
+
+
+def test_a_coroutine_function_refuses_wrong_arguments_when_it_is_called():
+    async def takes_one(argument):
+        pass
+
+    around = guarded(yields, "library:function", awaits=True)
+    with pytest.raises(TypeError, match="missing 1 required"):
+        around(takes_one, None, (), {})

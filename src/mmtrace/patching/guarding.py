@@ -49,7 +49,7 @@ def _yielding(wrapper: Wrapper, fault: _Fault) -> Wrapper:
 
 
 def _yielding_async(wrapper: Wrapper, fault: _Fault) -> Wrapper:
-    async def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def awaited(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         run = _Run(wrapper(wrapped, instance, args, dict(kwargs)), fault)
         args, kwargs = run.before(args, kwargs)
         try:
@@ -59,7 +59,21 @@ def _yielding_async(wrapper: Wrapper, fault: _Fault) -> Wrapper:
             raise
         return run.after(result)
 
+    def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _refuse_wrong_arguments(wrapped, args, kwargs)
+        return awaited(wrapped, instance, args, kwargs)
+
     return around
+
+
+def _refuse_wrong_arguments(wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise TypeError at the call, as a coroutine function does, and not when its coroutine is awaited.
+
+    A server that is given an application tries in this way whether it is a factory of applications.
+    """
+    code = getattr(wrapped, "__code__", None)
+    if code is not None and code.co_flags & inspect.CO_COROUTINE:
+        wrapped(*args, **kwargs).close()
 
 
 class _Run:
