@@ -7,9 +7,11 @@ import time
 
 import pytest
 import uvicorn
+from opentelemetry import propagate
 
 from mmtrace.patching.engine import Engine
 from mmtrace.patching.options import Options, options, put_options
+from mmtrace.recording.propagation import propagator_from
 from mmtrace.testing import record_spans
 
 
@@ -18,6 +20,15 @@ def spans():
     """Spans of this process in memory, with real clocks and ids; the test claims them all."""
     with record_spans(deterministic=False) as recorded:
         yield recorded
+
+
+@pytest.fixture
+def w3c():
+    """The propagators that `configure()` installs."""
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(propagator_from(["tracecontext", "baggage"]))
+    yield
+    propagate.set_global_textmap(before)
 
 
 @pytest.fixture
