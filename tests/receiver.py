@@ -61,24 +61,27 @@ class Receiver:
         return [span for body in self.bodies["/v1/traces"] for span in decode_traces(body)]
 
     def metrics(self):
-        """Return every metric of the last request that had it, by name."""
-        return {
-            metric.name: metric
-            for request in self.requests("/v1/metrics")
-            for resource in request.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
+        """Yield (process, metric) of every request, in the order of arrival."""
+        for request in self.requests("/v1/metrics"):
+            for resource in request.resource_metrics:
+                process = frozenset((pair.key, str(pair.value)) for pair in resource.resource.attributes)
+                for scope in resource.scope_metrics:
+                    for metric in scope.metrics:
+                        yield process, metric
 
     def metric_names(self):
-        return set(self.metrics())
+        return {metric.name for _, metric in self.metrics()}
 
     def histogram(self, name):
-        """Return the counts of a histogram by model."""
+        """Return the counts of a cumulative histogram by model, over all processes."""
+        latest = {}
+        for process, metric in self.metrics():
+            for point in metric.histogram.data_points if metric.name == name else ():
+                labels = {pair.key: pair.value.string_value for pair in point.attributes}
+                latest[process, frozenset(labels.items())] = labels["model"], point.count
         counts = {}
-        for point in self.metrics()[name].histogram.data_points:
-            labels = {pair.key: pair.value.string_value for pair in point.attributes}
-            counts[labels["model"]] = counts.get(labels["model"], 0) + point.count
+        for model, count in latest.values():
+            counts[model] = counts.get(model, 0) + count
         return counts
 
     def log_bodies(self):
