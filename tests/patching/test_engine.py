@@ -192,6 +192,35 @@ def test_methods_of_subclasses_are_patched_those_that_exist_and_those_that_come(
     assert Later().predict() == ["later"]
 
 
+def test_a_method_that_subclasses_have_from_a_mixin_is_patched_in_the_mixin(library, patched, engine):
+    module = importlib.import_module(
+        library(
+            """
+            class Base: pass
+            class Mixin:
+                def predict(self): return ["mixed in"]
+            class First(Mixin, Base): pass
+            class Second(Mixin, Base): pass
+            """
+        )
+    )
+    original = module.Mixin.predict
+    patched(Patch(f"{module.__name__}:Base.predict", mark, subclasses=True))
+
+    class LaterMixin:
+        def predict(self):
+            return ["later"]
+
+    class Third(LaterMixin, module.Base):
+        pass
+
+    assert module.First().predict() == module.Second().predict() == ["mixed in", "traced"]
+    assert Third().predict() == ["later", "traced"]
+    engine.undo()
+    assert module.Mixin.predict is original
+    assert Third().predict() == ["later"]
+
+
 def test_watching_subclasses_lets_a_mixin_hear_of_them_too(library, patched):
     module = importlib.import_module(library("class Base: pass"))
     patched(Patch(f"{module.__name__}:Base.predict", mark, subclasses=True))

@@ -35,7 +35,8 @@ class Patch:
     `target` is `module:attribute` or `module:Class.method`. Exactly one of `wrapper` (runs around the original) and
     `replace` (makes the new attribute of the old one; for classes in C, which take no wrapped methods) is given.
 
-    `subclasses`: also the method of every subclass that defines its own, present or future; the base may lack it.
+    `subclasses`: also the method of every subclass, present or future, that defines its own or has it from a mixin; the
+    base may lack it.
     `inner`: where the attribute is a descriptor that keeps the function in an attribute of its own, the name of that
     attribute; it is wrapped in place, so that the descriptor goes on deciding who has the method.
     `awaits`: whether the original is to be awaited; None asks `inspect.iscoroutinefunction`. Needed where a plain

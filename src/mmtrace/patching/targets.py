@@ -130,8 +130,10 @@ def _apply_to_subclasses(patch: Patch, base: type, name: str, places: list[Place
 
 @never_raises
 def _apply_where_defined(patch: Patch, name: str, places: list[Place], cls: type) -> None:
-    if name in vars(cls):
-        _apply_at(patch, cls, name, f"{cls.__module__}:{cls.__qualname__}.{name}", places)
+    """Change the method of `cls` itself, and those that it has from mixins, which are no subclasses of the base."""
+    for owner in cls.__mro__:
+        if name in vars(owner):
+            _apply_at(patch, owner, name, f"{owner.__module__}:{owner.__qualname__}.{name}", places)
 
 
 def _with_subclasses(base: type) -> Iterator[type]:
