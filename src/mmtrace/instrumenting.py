@@ -20,7 +20,7 @@ from mmtrace.calls import (
     suppress,
     suppressed,
 )
-from mmtrace.calls.context import with_span
+from mmtrace.calls.context import open_call, with_span
 from mmtrace.calls.iterators import traced_async_iterator, traced_iterator
 from mmtrace.patching import Instrumentation, Options, Patch
 from mmtrace.recording.carriers import Envelope, extract, inject
@@ -51,6 +51,7 @@ __all__ = [
     "get_current_span",
     "inject",
     "never_raises",
+    "open_call",
     "outcome_of",
     "report",
     "suppress",
