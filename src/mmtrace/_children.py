@@ -69,6 +69,7 @@ def _pickles(value: Any) -> bool:
 
 @never_raises
 def _inherit(arguments: Arguments | None) -> None:
-    if arguments is not None and _configure.arguments() is None:
+    present = _configure.arguments()
+    if arguments is not None and (present is None or not arguments.items() <= present.items()):
         _configure.configure(**arguments)
     _configure.instrument()

@@ -7,6 +7,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, get_current_span
 
 from mmtrace._children import Inheriting
+from mmtrace._ending import ending
 from mmtrace.calls import (
     Batch,
     Call,
@@ -46,6 +47,7 @@ __all__ = [
     "Ticket",
     "attached",
     "current_context",
+    "ending",
     "error_type_of",
     "extract",
     "get_current_span",

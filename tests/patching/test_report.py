@@ -92,6 +92,10 @@ def test_a_class_that_a_module_took_before_it_was_replaced_is_reported_as_too_la
     assert only_row(engine).why == f"taken before it was patched: {holder}.Model"
 
 
+def test_the_module_in_c_that_a_function_comes_from_is_not_too_late(patched):
+    assert patched(Patch("os:fork", leave)) == {"os:fork": "patched"}
+
+
 def test_what_is_taken_after_the_patch_is_not_too_late(library, patched, engine):
     name = library(SOURCE)
     patched(Patch(f"{name}:infer", leave))
@@ -107,10 +111,13 @@ def test_a_module_that_is_left_half_imported_is_reported_and_breaks_nothing(libr
     assert name not in sys.modules
 
 
-def test_the_table_says_one_line_for_each_target_and_one_for_all_that_is_not_installed():
+def test_the_table_says_one_line_for_each_target_and_one_for_all_that_is_not_imported_or_installed():
     rows = [
         Row("requests", "2.34.2", "requests:Session.send", "patched"),
         Row("grpc", "1.85", "grpc:server", "too late", "taken before it was patched: app.server"),
+        Row("grpc", "", "grpc.aio:server", "waiting"),
+        Row("starlette", "", "starlette.routing:Route", "waiting"),
+        Row("starlette", "", "starlette.routing:Mount", "waiting"),
         Row("redis", "", "redis:Redis", "off", "not installed"),
         Row("kafka", "", "kafka:Producer", "off", "not installed"),
         Row("kafka", "", "kafka:Consumer", "off", "not installed"),
@@ -119,6 +126,8 @@ def test_the_table_says_one_line_for_each_target_and_one_for_all_that_is_not_ins
         "library   version  target                 state     why",
         "requests  2.34.2   requests:Session.send  patched",
         "grpc      1.85     grpc:server            too late  taken before it was patched: app.server",
+        "grpc               grpc.aio:server        waiting",
+        "not imported: starlette",
         "not installed: kafka, redis",
     ]
 

@@ -19,10 +19,11 @@ class Holders:
         """Return `module.name` for everything outside the library itself that holds what `place` replaced."""
         if self._names is None:
             self._names = _scan()
-        library = _top(getattr(place.owner, "__module__", None) or place.owner.__name__)
         original = inspect.unwrap(getattr(place.original, "__func__", place.original))
+        own = getattr(place.owner, "__module__", None) or place.owner.__name__
+        library = {_top(own), _top(getattr(original, "__module__", None) or own)}
         for module, name in self._names.get(id(original), ()):
-            if _top(module) != library:
+            if _top(module) not in library:
                 yield f"{module}.{name}"
 
 

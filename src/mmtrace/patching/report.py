@@ -22,14 +22,19 @@ class Row:
 
 
 def render(rows: Iterable[Row]) -> str:
-    """Return the rows as a table of text, what is not installed in its last line."""
+    """Return the rows as a table of text; libraries of which nothing was imported, or installed, take one line each."""
     known = list(rows)
-    shown = [row for row in known if row.why != NOT_INSTALLED]
-    absent = sorted({row.library for row in known if row.why == NOT_INSTALLED})
+    imported = {row.library for row in known if row.state != "waiting" and row.why != NOT_INSTALLED}
+    shown = [row for row in known if row.library in imported]
     lines = _table([("library", "version", "target", "state", "why"), *map(_cells, shown)]) if shown else []
-    if absent:
-        lines.append(f"{NOT_INSTALLED}: {', '.join(absent)}")
+    lines += _line("not imported", [row for row in known if row not in shown and row.why != NOT_INSTALLED])
+    lines += _line(NOT_INSTALLED, [row for row in known if row not in shown and row.why == NOT_INSTALLED])
     return "\n".join(lines) or "no instrumentation was found"
+
+
+def _line(title: str, rows: Iterable[Row]) -> list[str]:
+    libraries = sorted({row.library for row in rows})
+    return [f"{title}: {', '.join(libraries)}"] if libraries else []
 
 
 def _cells(row: Row) -> tuple[str, ...]:

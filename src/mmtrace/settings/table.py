@@ -169,7 +169,9 @@ class Settings:
     auto: bool = _setting(
         False, FLAG, [], "Configure and instrument when the interpreter starts, as `mmtrace run` does."
     )
-    report: str = _setting("", TEXT, [], "File to which a process under `mmtrace run --report` says what was patched.")
+    report: str = _setting(
+        "", TEXT, [], "Where a process says at its end what was patched: a file, or `-`."
+    )
 
     # where telemetry goes
     traces_exporter: tuple[str, ...] = _setting(
