@@ -114,7 +114,7 @@ class Delivery:
         """Drop all that waits, what is in flight included, and say how many items that were."""
         lost = 0
         flying = self._in_flight
-        if flying is not None and flying[1].claim():
+        if flying is not None and flying[1].claim.take():
             flying[0].settle(flying[1], exported=0, reason=reason)
             lost += flying[1].count
         return lost + sum(lane.abandon(reason) for lane in self._lanes)
@@ -142,7 +142,7 @@ class Delivery:
         else:
             self.answered = True
             lane.resume_at = 0.0
-        if batch.claim():
+        if batch.claim.take():
             _SETTLE[outcome.kind](self, lane, batch, outcome)
 
     def _export(self, signal: Signal, batch: Batch, timeout: float) -> Outcome:
@@ -168,7 +168,7 @@ class Delivery:
             lane.settle(batch, exported=0, reason="timeout")
             return
         lane.resume_at = now() + pause
-        batch.unclaim()
+        batch.claim.put_back()
         lane.give_back([batch])
 
     def _pause(self, batch: Batch, outcome: Outcome) -> float:

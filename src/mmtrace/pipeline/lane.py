@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from mmtrace.pipeline.health import Ledger, Reason
 from mmtrace.pipeline.signals import Framing, Signal
-from mmtrace.pipeline.tally import Room, Tally
+from mmtrace.pipeline.tally import Once, Room, Tally
 
 NEVER: Final = sys.maxsize
 """A `wake_at` that is never reached."""
@@ -17,9 +17,9 @@ Item: TypeAlias = tuple[Framing | None, bytes, int]
 
 
 class Batch:
-    """Items that are sent in one request; settled exactly once, by whoever claims it first."""
+    """Items that are sent in one request; `claim` is the right to settle it."""
 
-    __slots__ = ("_unclaimed", "attempts", "count", "deadline", "items", "size")
+    __slots__ = ("attempts", "claim", "count", "deadline", "items", "size")
 
     def __init__(self, items: list[Item]) -> None:
         self.items = items
@@ -27,18 +27,7 @@ class Batch:
         self.size = sum(len(payload) for _, payload, _ in items)
         self.attempts = 0
         self.deadline: float | None = None
-        self._unclaimed = [True]
-
-    def claim(self) -> bool:
-        """Take the right to settle it; True once."""
-        try:
-            return self._unclaimed.pop()
-        except IndexError:
-            return False
-
-    def unclaim(self) -> None:
-        """Give that right back, so that it can be sent again."""
-        self._unclaimed.append(True)
+        self.claim = Once()
 
     def halves(self) -> "tuple[Batch, Batch]":
         """Return two batches that hold its items in order."""
@@ -159,7 +148,7 @@ class Lane:
         self.refuses = self.abandoned = reason
         lost = 0
         while (batch := self._any()) is not None:
-            if batch.claim():
+            if batch.claim.take():
                 self.settle(batch, exported=0, reason=reason)
                 lost += batch.count
         return lost

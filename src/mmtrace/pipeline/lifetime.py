@@ -15,6 +15,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from mmtrace.pipeline import forks
+from mmtrace.pipeline.tally import Once
 from mmtrace.recording.guard import never_raises
 
 _LAST: Final = -100
@@ -33,7 +34,7 @@ class Ending:
         self._shutdown = shutdown
         self._timeout = timeout
         self._hurry = hurry
-        self._armed = [True]
+        self._right = Once()
         self._finalizer: Any = None
         self._follows_multiprocessing = False
         atexit.register(self.end)
@@ -44,19 +45,19 @@ class Ending:
 
     def end(self) -> None:
         """Call `shutdown`, unless that has happened in this process or was cancelled."""
-        if self._disarm():
+        if self._right.take():
             never_raises(self._shutdown)(self._timeout)
 
     def cancel(self) -> None:
         """Do nothing at the end: somebody has shut down already."""
-        self._disarm()
+        self._right.take()
         atexit.unregister(self.end)
         if self._finalizer is not None:
             self._finalizer.cancel()
 
     def hurry(self) -> None:
         """Begin to send what waits, without waiting for it."""
-        if self._armed and self._hurry is not None:
+        if not self._right.is_taken and self._hurry is not None:
             never_raises(self._hurry)()
 
     def before_fork(self) -> None:
@@ -69,15 +70,9 @@ class Ending:
         """Join multiprocessing's finalizers, where this child is one of its own."""
         self._register_finalizer()
 
-    def _disarm(self) -> bool:
-        try:
-            return self._armed.pop()
-        except IndexError:
-            return False
-
     def _register_finalizer(self) -> None:
         util: Any = sys.modules.get("multiprocessing.util")
-        if util is None or not self._armed:
+        if util is None or self._right.is_taken:
             return
         self._finalizer = util.Finalize(None, self.end, exitpriority=_LAST)
         if not self._follows_multiprocessing:  # a starting child clears all finalizers and then runs these

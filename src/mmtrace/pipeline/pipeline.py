@@ -16,7 +16,7 @@ from mmtrace.pipeline.delivery import Delivery, now
 from mmtrace.pipeline.health import FlushResult, Health, Reason
 from mmtrace.pipeline.lane import NEVER, Lane
 from mmtrace.pipeline.signals import Exporter, Framing, Signal
-from mmtrace.pipeline.tally import Room, Tally
+from mmtrace.pipeline.tally import Once, Room, Tally
 from mmtrace.pipeline.worker import Worker, suppressed
 from mmtrace.recording.guard import never_raises, report, say
 
@@ -69,6 +69,7 @@ class Pipeline:
         self._export_timeout = export_timeout
         self._periodic: list[_Periodic] = []
         self._quiet = False
+        self._right_to_close = Once()
         self._start_over()
         forks.watch(self)
 
@@ -154,7 +155,8 @@ class Pipeline:
         if self._worker.has_started:
             self._worker.wake()
             self._worker.join(deadline - now())
-        never_raises(self._exporter.close)()
+        if self._right_to_close.take():
+            never_raises(self._exporter.close)()
         return result
 
     @property
@@ -264,6 +266,7 @@ class Pipeline:
                 self._close()
             self._delivery.drain(request.deadline, sleep)
         finally:
+            say()
             request.done.set()
 
     def _collect(self, moment: float, deadline: float = math.inf) -> None:

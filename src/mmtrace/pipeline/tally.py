@@ -71,3 +71,28 @@ class Room:
     def items(self) -> int:
         """Items that are reserved now."""
         return self._items.value
+
+
+class Once:
+    """A right that exactly one of many threads and finalizers gets: whoever takes it first."""
+
+    __slots__ = ("_right",)
+
+    def __init__(self) -> None:
+        self._right = [True]
+
+    def take(self) -> bool:
+        """Take the right; True once."""
+        try:
+            return self._right.pop()
+        except IndexError:
+            return False
+
+    def put_back(self) -> None:
+        """Let it be taken once more."""
+        self._right.append(True)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody has it."""
+        return not self._right

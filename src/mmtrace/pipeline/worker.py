@@ -4,13 +4,13 @@ import _thread
 import math
 import queue
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 from weakref import WeakMethod
 
 from opentelemetry import context
 
+from mmtrace.pipeline.tally import Once
 from mmtrace.recording.guard import never_raises, report
 
 Turn: TypeAlias = Callable[[], "float | None"]
@@ -37,12 +37,12 @@ class Worker:
         self._turn: WeakMethod[Turn] = WeakMethod(turn, lambda _: tokens.put(None))
         self._name = name
         self._thread: threading.Thread | None = None
-        self._unstarted = deque([True])
+        self._start_right = Once()
 
     def wake(self) -> None:
         """Run the turn soon; starts the thread where there is none."""
         self._tokens.put(None)
-        if self._unstarted and self._may_start():
+        if self._start_right.take():
             try:
                 _thread.start_new_thread(self._start, ())
             except RuntimeError as error:
@@ -54,15 +54,15 @@ class Worker:
 
     def serves(self) -> bool:
         """Whether a thread runs that will take a turn; starts it where there is none. Waits, so `add` never asks."""
-        if self._unstarted and self._may_start():
+        if self._start_right.take():
             self._start()
         thread = self._thread
-        return not self._unstarted and (thread is None or thread.is_alive())
+        return self.has_started and (thread is None or thread.is_alive())
 
     @property
     def has_started(self) -> bool:
         """Whether the thread was started, or is about to be."""
-        return not self._unstarted
+        return self._start_right.is_taken
 
     @property
     def is_current(self) -> bool:
@@ -74,12 +74,6 @@ class Worker:
         if self._thread is not None and not self.is_current:
             self._thread.join(max(0.0, timeout))
 
-    def _may_start(self) -> bool:
-        try:
-            return self._unstarted.pop()
-        except IndexError:
-            return False
-
     def _start(self) -> None:
         thread = threading.Thread(target=_work, args=(self._turn, self._tokens), name=self._name, daemon=True)
         try:
@@ -89,7 +83,7 @@ class Worker:
             self._not_started(error)
 
     def _not_started(self, error: RuntimeError) -> None:
-        self._unstarted.append(True)
+        self._start_right.put_back()
         if "shutdown" not in str(error):  # at the end of the interpreter the last flush sends in its own thread
             report("mmtrace.pipeline.thread", f"mmtrace: the thread that sends telemetry did not start: {error}")
 
