@@ -30,7 +30,7 @@ BATCH_SIZE = 8
 def build_model() -> bytes:
     """Train a small network on the handwritten digits and return it as a serialized ONNX model."""
     digits = load_digits()
-    network = MLPClassifier((32,), max_iter=40, random_state=7, early_stopping=True).fit(digits.data, digits.target)
+    network = MLPClassifier((32,), max_iter=300, random_state=7, early_stopping=True).fit(digits.data, digits.target)
     parameters = zip(["w0", "w1", "b0", "b1"], [*network.coefs_, *network.intercepts_], strict=True)
     nodes = [
         helper.make_node("Gemm", ["pixels", "w0", "b0"], ["hidden"]),

@@ -30,7 +30,10 @@ class Child:
         self.port = port
         # A session of its own: Ctrl-C is for the demo, which stops its children in order.
         self._process = subprocess.Popen(  # noqa: S603  # our own modules
-            [sys.executable, "-m", *command], env={**os.environ, **environment}, start_new_session=True
+            [sys.executable, "-m", *command],
+            env={**os.environ, **environment},
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
     def wait_until_ready(self) -> None:
