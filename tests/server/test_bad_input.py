@@ -158,7 +158,7 @@ def test_many_gzip_members_that_unpack_to_over_16_mib_are_413(client, kit):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-@pytest.mark.parametrize("damage", [lambda body: body[:-9], lambda body: b"\x1f\x8b" + body[9:], lambda body: b"\x78"])
+@pytest.mark.parametrize("damage", [lambda body: body[:-9], lambda body: b"\x1f\x8b" + body[9:], lambda body: body[:1]])
 def test_a_damaged_compressed_body_is_400(server, client, kit, encoding, damage):
     body = kit.request(kit.span()).SerializeToString()
     packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
@@ -220,7 +220,7 @@ def test_queries_are_read_only(client, path):
 def test_a_sender_that_goes_away_leaves_nothing_and_the_server_goes_on(server, client, kit):
     for _ in range(3):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-            head = f"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\n"
+            head = "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\n"
             connection.sendall(f"{head}Content-Length: 1000\r\n\r\nsome".encode())
     assert_nothing_stored(server)
     assert kit.send(client, kit.span()).status_code == 200
@@ -245,8 +245,11 @@ def process(serve_process):
 
 _fuzz = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _keys = st.sampled_from(
-    "resourceSpans scopeSpans spans traceId spanId attributes key value stringValue intValue resource scope links events"
-    " resourceMetrics scopeMetrics metrics gauge dataPoints resourceLogs scopeLogs logRecords body status kind".split()
+    [
+        *("resourceSpans", "scopeSpans", "spans", "traceId", "spanId", "attributes", "key", "value", "stringValue"),
+        *("intValue", "resource", "scope", "links", "events", "resourceMetrics", "scopeMetrics", "metrics", "gauge"),
+        *("dataPoints", "resourceLogs", "scopeLogs", "logRecords", "body", "status", "kind"),
+    ]
 )
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

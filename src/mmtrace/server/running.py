@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from mmtrace.errors import CommandError
 from mmtrace.server.app import create_app
-from mmtrace.server.ingest.grpc_server import grpc_server
+from mmtrace.server.ingest.grpc_server import GrpcReceiver
 from mmtrace.server.ports import address_of, listen
 from mmtrace.server.security import Security, is_loopback
 from mmtrace.server.store import DEFAULT_MAX_BYTES, Store, StoreError
@@ -57,7 +57,7 @@ class LocalServer:
         with contextlib.ExitStack() as stack:
             self._http = stack.enter_context(listen(self._address, options.port, "--port"))
             self.store = stack.enter_context(_open(options))
-            self._grpc = grpc_server(self.store, self.token)
+            self._grpc = GrpcReceiver(self.store, self.token)
             self.grpc_port = self._bind_grpc()
             self._open = stack.pop_all()
         security = Security.of([options.host, *options.allow_hosts], self.token)
@@ -99,7 +99,7 @@ class LocalServer:
 
     def close(self) -> None:
         """Close what is open; idempotent."""
-        self._grpc.stop(_GRACE).wait()
+        self._grpc.stop(_GRACE)
         self._open.close()
 
     def __enter__(self) -> Self:
@@ -125,11 +125,10 @@ class LocalServer:
         """Bind the gRPC port; a socket of ours tries it first, because grpc does not say why it cannot."""
         with listen(self._address, self._options.grpc_port, "--grpc-port") as probe:
             port = probe.getsockname()[1]
-        where = f"[{self._address}]:{port}" if ":" in self._address else f"{self._address}:{port}"
         try:
-            return int(self._grpc.add_insecure_port(where))
+            return self._grpc.bind(self._address, port)
         except RuntimeError as error:
-            raise CommandError(f"cannot listen on {where}: {error}; choose another with --grpc-port") from error
+            raise CommandError(f"cannot listen on port {port}: {error}; choose another with --grpc-port") from error
 
 
 @contextlib.contextmanager

@@ -142,7 +142,9 @@ def _keep_token(request: Request, token: str) -> Response:
 def _with_headers(send: Send) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            given = list(message.get("headers", ()))
+            names = {name for name, _ in given}
+            message["headers"] = given + [header for header in _HEADERS if header[0] not in names]
         await send(message)
 
     return send_with_headers

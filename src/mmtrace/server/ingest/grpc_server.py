@@ -20,21 +20,37 @@ _MAGIC: Final = {b"\x1f": "gzip", b"\x78": "deflate"}
 """The first byte of packed messages; no OTLP message begins with either."""
 
 
-def grpc_server(store: Store, token: str | None) -> grpc.Server:
-    """Return a server, not yet bound or started, that takes telemetry into `store` from those who know `token`.
+class GrpcReceiver:
+    """Takes telemetry into `store` from those who know `token`.
 
     grpc hands packed messages over as they are: some of its releases unpack a message before they measure it.
     """
-    return grpc.server(
-        ThreadPoolExecutor(2, thread_name_prefix="mmtrace-grpc"),
-        handlers=[_Handler(store, token)],
-        maximum_concurrent_rpcs=8,
-        options=[
-            ("grpc.max_receive_message_length", LIMIT),
-            ("grpc.per_message_decompression", 0),
-            ("grpc.so_reuseport", 0),
-        ],
-    )
+
+    def __init__(self, store: Store, token: str | None) -> None:
+        self._workers = ThreadPoolExecutor(2, thread_name_prefix="mmtrace-grpc")
+        self._server = grpc.server(
+            self._workers,
+            handlers=[_Handler(store, token)],
+            maximum_concurrent_rpcs=8,
+            options=[
+                ("grpc.max_receive_message_length", LIMIT),
+                ("grpc.per_message_decompression", 0),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+
+    def bind(self, address: str, port: int) -> int:
+        """Take the port, and return it. Raises RuntimeError where it cannot be had."""
+        return int(self._server.add_insecure_port(f"[{address}]:{port}" if ":" in address else f"{address}:{port}"))
+
+    def start(self) -> None:
+        """Serve, in threads of its own."""
+        self._server.start()
+
+    def stop(self, grace: float) -> None:
+        """Finish open calls within `grace` seconds, and end; idempotent."""
+        self._server.stop(grace).wait()
+        self._workers.shutdown()
 
 
 class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
