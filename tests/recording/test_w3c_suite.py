@@ -104,7 +104,7 @@ STATES = [
     (
         "several headers",
         ["foo=1,bar=2", "rojo=1,congo=2", "baz=3"],
-        dict(foo="1", bar="2", rojo="1", congo="2", baz="3"),
+        {"foo": "1", "bar": "2", "rojo": "1", "congo": "2", "baz": "3"},
     ),
     ("the same key twice", ["foo=1,foo=1"], {"foo": "1"}),
     ("the same key with two values", ["foo=1,foo=2"], {"foo": "1"}),

@@ -89,14 +89,14 @@ def _members(header: str) -> Iterator[tuple[str, str]]:
 
 
 def _bounded(entries: Any) -> Iterator[str]:
-    room = MAX_BYTES + 1
-    for count, (key, value) in enumerate(entries.items()):
+    room, members = MAX_BYTES + 1, MAX_MEMBERS
+    for key, value in entries.items():
         member = f"{quote(str(key), safe=_TOKEN_MARKS)}={quote(str(value), safe=_VALUE_MARKS)}"
         member += getattr(value, "properties", "")
-        if count >= MAX_MEMBERS or len(member) + 1 > room:
+        if not members or len(member) + 1 > room:
             _refuse("to be sent is too large")
-            return
-        room -= len(member) + 1
+            continue
+        room, members = room - len(member) - 1, members - 1
         yield member
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
 from opentelemetry.context.context import Context
-from opentelemetry.propagators.textmap import Getter, TextMapPropagator
+from opentelemetry.propagators.textmap import Getter
 
 from mmtrace.recording.guard import report
 
@@ -68,7 +68,7 @@ class FieldsGetter(Getter[Fields]):
 GETTER: Final = FieldsGetter()
 
 
-def propagator() -> TextMapPropagator:
+def propagator() -> Any:
     """Return the API's global propagator."""
     from opentelemetry.propagate import get_global_textmap
 
@@ -77,4 +77,5 @@ def propagator() -> TextMapPropagator:
 
 def context_from(fields: Fields) -> Context:
     """Return the root context with what the global propagator finds in `fields`."""
-    return propagator().extract(fields, Context(), GETTER) if fields else Context()
+    context: Context = propagator().extract(fields, Context(), GETTER) if fields else Context()
+    return context

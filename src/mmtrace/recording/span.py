@@ -31,6 +31,7 @@ class Span(_Base):
     """
 
     __slots__ = (
+        "__dict__",
         "__weakref__",
         "_attributes",
         "_context",
