@@ -187,12 +187,17 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 
 def is_served(scope: Scope) -> bool:
-    """Whether the request of `scope` has a SERVER span already: ours, or one that somebody else made around."""
+    """Whether the request of `scope` has a SERVER span already, ours or anybody's, or was left to somebody."""
     return _KEY in scope or _is_server(get_current_span())
 
 
 def _is_server(span: Any) -> bool:
     return getattr(span, "kind", None) is SpanKind.SERVER and span.is_recording()
+
+
+def leave(scope: Scope) -> None:
+    """Leave the request of `scope` to somebody else, in every application that it will cross."""
+    scope[_KEY] = None
 
 
 @never_raises
