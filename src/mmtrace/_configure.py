@@ -38,7 +38,7 @@ _OTLP: Final = {
 }
 _LOCAL: Final = {
     "console": (("mmtrace.export.console", "Console"), ()),
-    "file": (("mmtrace.export.file", "File"), ("file",)),
+    "file": (("mmtrace.export.file", "OtlpFile"), ("file",)),
 }
 
 
