@@ -6,8 +6,9 @@ from typing import Any, TypeAlias, TypeVar
 from opentelemetry.context.context import Context
 
 from mmtrace.recording.envelope import Envelope, arrival_in, fields_to_send
-from mmtrace.recording.fields import context_from, fields_of, propagator, text
+from mmtrace.recording.fields import fields_of, text
 from mmtrace.recording.guard import report
+from mmtrace.recording.propagation import context_from, propagator
 
 __all__ = ["Carrier", "Envelope", "arrival_of", "extract", "inject"]
 

@@ -17,8 +17,9 @@ from typing import Final, NamedTuple
 from opentelemetry.context.context import Context
 
 from mmtrace import attributes as names
-from mmtrace.recording.fields import Fields, context_from, propagator, text
+from mmtrace.recording.fields import Fields, text
 from mmtrace.recording.guard import report
+from mmtrace.recording.propagation import context_from, propagator
 
 _MAGIC: Final = b"\xc1MMT"
 _VERSION: Final = 1

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
-from opentelemetry.context.context import Context
 from opentelemetry.propagators.textmap import Getter
 
 from mmtrace.recording.guard import report
@@ -66,16 +65,3 @@ class FieldsGetter(Getter[Fields]):
 
 
 GETTER: Final = FieldsGetter()
-
-
-def propagator() -> Any:
-    """Return the API's global propagator."""
-    from opentelemetry.propagate import get_global_textmap
-
-    return get_global_textmap()
-
-
-def context_from(fields: Fields) -> Context:
-    """Return the root context with what the global propagator finds in `fields`."""
-    context: Context = propagator().extract(fields, Context(), GETTER) if fields else Context()
-    return context

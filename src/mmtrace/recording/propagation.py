@@ -1,5 +1,6 @@
 """Context over the wire: W3C Trace Context level 2 and W3C Baggage, and other formats by name."""
 
+import functools
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, get_c
 
 from mmtrace.errors import ConfigurationError, nearest
 from mmtrace.recording.baggage import W3CBaggagePropagator
-from mmtrace.recording.fields import values_of
+from mmtrace.recording.fields import GETTER, Fields, values_of
 from mmtrace.recording.guard import report
 from mmtrace.recording.tracestate import W3CTraceState
 
@@ -67,14 +68,10 @@ class W3CTraceContextPropagator(TextMapPropagator):
 class Propagators(CompositePropagator):
     """Several propagators as one; one that fails is reported and does not keep the others from their work."""
 
-    def __init__(self, propagators: Iterable[TextMapPropagator]) -> None:
-        self.parts: Final = tuple(propagators)
-        super().__init__(self.parts)
-
     def extract(self, carrier: Any, context: Context | None = None, getter: Any = default_getter) -> Context:
         """Return `context` (default: the root) with what each propagator finds in `carrier`."""
         context = Context() if context is None else context
-        for part in self.parts:
+        for part in self._propagators:
             try:
                 context = part.extract(carrier, context, getter)
             except Exception as error:  # noqa: PERF203
@@ -84,13 +81,14 @@ class Propagators(CompositePropagator):
     def inject(self, carrier: Any, context: Context | None = None, setter: Any = default_setter) -> None:
         """Write `context` (default: the current one) into `carrier` in the form of each propagator."""
         context = get_current() if context is None else context
-        for part in self.parts:
+        for part in self._propagators:
             try:
                 part.inject(carrier, context, setter)
             except Exception as error:  # noqa: PERF203
                 _blame(part, "inject", error)
 
 
+_W3C: Final = Propagators([W3CTraceContextPropagator(), W3CBaggagePropagator()])
 _KNOWN: Final[dict[str, Callable[[], TextMapPropagator]]] = {
     "tracecontext": W3CTraceContextPropagator,
     "baggage": W3CBaggagePropagator,
@@ -106,7 +104,7 @@ def propagator_from(names: Iterable[str]) -> Propagators:
     ConfigurationError for an unknown name.
     """
     wanted = list(dict.fromkeys(name.strip().lower() for name in names if name.strip()))
-    return Propagators(() if _NONE in wanted else [_propagator(name) for name in wanted])
+    return Propagators([] if _NONE in wanted else [_propagator(name) for name in wanted])
 
 
 def _propagator(name: str) -> TextMapPropagator:
@@ -121,6 +119,31 @@ def _other_propagator(name: str) -> TextMapPropagator:
         raise ConfigurationError(f"unknown propagator {name!r}: {nearest(name, [*_KNOWN, *found, _NONE])}")
     make: Callable[[], TextMapPropagator] = found[name].load()
     return make()
+
+
+@functools.cache
+def _global_textmap() -> Callable[[], TextMapPropagator]:
+    try:
+        from opentelemetry.propagate import get_global_textmap
+    except Exception as error:
+        report("OTEL_PROPAGATORS", f"mmtrace: the propagators could not be loaded, W3C's are used: {error}", error)
+        return lambda: _W3C
+    return get_global_textmap
+
+
+def propagator() -> Any:
+    """Return the API's global propagator."""
+    return _global_textmap()()
+
+
+def context_from(fields: Fields) -> Context:
+    """Return the root context with what the global propagator finds in `fields`. Never raises."""
+    try:
+        context: Context = propagator().extract(fields, Context(), GETTER) if fields else Context()
+    except Exception as error:
+        report("extract", f"mmtrace: the context of a carrier could not be read: {error!r}", error)
+        return Context()
+    return context
 
 
 def _parse(traceparent: str) -> tuple[int, int, int] | None:
