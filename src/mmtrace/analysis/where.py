@@ -26,7 +26,7 @@ class Share:
     """One model's time in one phase; `spans` are the ids of the spans that it was measured on.
 
     `model` is None for network and other time, and for a message that waited for no model; `service` is where the
-    model runs, None where there is no model.
+    model was called first, None where there is no model.
     """
 
     phase: Phase
@@ -65,7 +65,6 @@ class _Owner:
 
     phase: Phase
     model: str | None = None
-    service: str | None = None
 
 
 _Piece: TypeAlias = tuple[SpanData, _Owner, Interval]
@@ -81,11 +80,14 @@ def time_spent(trace: Trace) -> TimeSpent:
     rest = length - sum(taken.values())
     if rest > 1e-9 * length:
         taken[_Owner(Phase.OTHER)] = rest
-    shares = (
-        Share(owner.phase, owner.model, owner.service, ns / 1e9, ns / length, spans.get(owner, ()))
-        for owner, ns in taken.items()
-    )
+    shares = (_share(owner, ns, length, spans.get(owner, ())) for owner, ns in taken.items())
     return TimeSpent(trace.duration, tuple(_ordered(shares, pieces)))
+
+
+def _share(owner: _Owner, taken: float, whole: int, spans: tuple[SpanData, ...]) -> Share:
+    service = spans[0].service if owner.model is not None else None
+    ids = tuple(span.span_id for span in spans)
+    return Share(owner.phase, owner.model, service, taken / 1e9, taken / whole, ids)
 
 
 def _inside(bounds: Interval, piece: Interval) -> Iterator[Interval]:
@@ -94,11 +96,11 @@ def _inside(bounds: Interval, piece: Interval) -> Iterator[Interval]:
         yield start, end
 
 
-def _evidence(pieces: Iterable[_Piece]) -> dict[_Owner, tuple[int, ...]]:
-    spans: defaultdict[_Owner, dict[int, None]] = defaultdict(dict)
+def _evidence(pieces: Iterable[_Piece]) -> dict[_Owner, tuple[SpanData, ...]]:
+    spans: defaultdict[_Owner, dict[int, SpanData]] = defaultdict(dict)
     for span, owner, _ in pieces:
-        spans[owner][span.span_id] = None
-    return {owner: tuple(ids) for owner, ids in spans.items()}
+        spans[owner][span.span_id] = span
+    return {owner: tuple(found.values()) for owner, found in spans.items()}
 
 
 def _ordered(shares: Iterable[Share], pieces: Iterable[_Piece]) -> list[Share]:
@@ -133,7 +135,7 @@ def _working(calls: Calls, served: Mapping[int, list[Interval]]) -> Iterator[_Pi
     for span in (*calls.counted, *calls.batches):
         elsewhere = merge(away.get(span.span_id, ()))
         for phase, start, end in phases(span).intervals():
-            owner = _Owner(phase, span.model, span.service)
+            owner = _Owner(phase, span.model)
             yield from ((span, owner, piece) for piece in subtract((start, end), elsewhere))
 
 
@@ -166,8 +168,11 @@ def _in_queues(calls: Calls) -> Iterator[_Piece]:
     for span in calls.trace.spans:
         if span.kind is SpanKind.CONSUMER:
             served = calls.serving(span)
-            owner = _Owner(Phase.WAITING, served.model, served.service) if served else _Owner(Phase.WAITING)
-            yield span, owner, (_sent(calls.trace, span), span.start_time)
+            yield (
+                span,
+                _Owner(Phase.WAITING, served.model if served else None),
+                (_sent(calls.trace, span), span.start_time),
+            )
 
 
 def _sent(trace: Trace, consumer: SpanData) -> int:
