@@ -87,6 +87,17 @@ def test_a_signal_right_after_the_last_answer_loses_nothing(serve, tmp_path, num
     assert [path.name for path in tmp_path.iterdir()] == ["traces.db"]
 
 
+def test_what_was_shown_once_outlives_a_kill(serve, tmp_path):
+    file = tmp_path / "traces.db"
+    process, said = serve("--store", file)
+    url = address(said, "OTLP/HTTP")
+    export(HttpExporter(f"{url}/v1/traces"), 40)
+    assert httpx.get(f"{url}/api/v3/services").json()["services"]
+    process.kill()
+    process.wait()
+    assert count_spans(file) == 40
+
+
 def test_an_open_live_page_does_not_hold_up_the_end(serve):
     process, said = serve()
     with httpx.stream("GET", f"{address(said, 'OTLP/HTTP')}/live", timeout=30) as live:

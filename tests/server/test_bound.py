@@ -97,9 +97,10 @@ def full_disk(tmp_path, kit):
     """A store on which no page can be added, and what ends that."""
     with Store(tmp_path / "store.db") as store:
         kit.put(store, kit.span())
-        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-        store._connection.execute(f"PRAGMA max_page_count = {pages}")
-        yield store, lambda: store._connection.execute("PRAGMA max_page_count = 1000000")
+        connection = store._writer.bound._connection
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        yield store, lambda: connection.execute("PRAGMA max_page_count = 1000000")
 
 
 def test_a_full_disk_refuses_what_is_too_much_and_loses_nothing(full_disk, kit):
@@ -109,8 +110,13 @@ def test_a_full_disk_refuses_what_is_too_much_and_loses_nothing(full_disk, kit):
         request = kit.request(kit.span(filler="x" * MEGABYTE))
         accepted += store.add(batch_of_traces(request, request.ByteSize()))
     assert 1 < accepted < 60
+    began = time.monotonic()
+    assert store.stats().spans == 1
+    assert time.monotonic() - began < 1
     assert "full" in store.trouble
     free()
+    while store.stats().waiting:
+        time.sleep(0.05)
     assert store.stats().spans == accepted
     assert store.stats().failed_spans == 0
     kit.put(store, kit.span())

@@ -102,6 +102,14 @@ def _resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def test_many_senders_at_a_time_are_all_served(server, connect, kit):
+    stub = TraceServiceStub(connect(server))
+    calls = [stub.Export.future(kit.request(kit.span()), timeout=30) for _ in range(100)]
+    for call in calls:
+        call.result()
+    assert server.store.stats().spans == 100
+
+
 def test_an_unknown_method_is_unimplemented(server, connect):
     with pytest.raises(grpc.RpcError) as caught:
         connect(server).unary_unary("/opentelemetry.Nothing/Export")(b"", timeout=10)

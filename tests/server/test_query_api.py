@@ -122,6 +122,7 @@ def test_a_search_without_a_result_is_404_as_in_jaeger(client, shop):
         ("/api/v3/traces?{hour}&query.attributes=[1]", "query.attributes"),
         ('/api/v3/traces?{hour}&query.attributes={{"a":1}}', "query.attributes"),
         ("/api/v3/traces/xyz", "trace_id"),
+        ("/api/v3/traces/1?start_time=yesterday", "start_time"),
         (f"/api/v3/traces/{'a' * 33}", "trace_id"),
         ("/api/v3/operations", "service is required"),
     ],

@@ -288,7 +288,23 @@ def test_a_file_that_is_no_store_is_named_and_left_alone(tmp_path, make, message
     assert file.read_bytes() == before
 
 
+def test_a_file_is_for_one_store_at_a_time(tmp_path):
+    file = tmp_path / "traces.db"
+    with Store(file), pytest.raises(StoreError, match="in use by another mmtrace serve"):
+        Store(file)
+    Store(file).close()
+
+
+def test_what_was_sent_under_an_old_name_is_found_under_the_new_one(store, kit):
+    kit.put(store, kit.span(http__method="GET"))
+    assert len(store.search(TraceQuery(text="http.request.method=GET"))) == 1
+    assert len(store.search(TraceQuery(text="http.method=GET"))) == 1
+    assert store.search(TraceQuery(text="url.path=GET")) == []
+
+
 def test_a_file_that_cannot_be_opened_is_named(tmp_path):
+    with pytest.raises(StoreError, match="cannot open the store"):
+        Store(tmp_path)
     with pytest.raises(StoreError, match="cannot open the store"):
         Store(tmp_path / "no" / "such" / "folder.db")
 

@@ -65,7 +65,10 @@ class _QueryApi:
         return _answer([trace for trace in found if trace is not None])
 
     def trace(self, request: Request) -> JSONResponse:
-        """Return one trace."""
+        """Return one trace; a time given with it must be one, but is not needed to find it."""
+        parameters = _Parameters(request.query_params)
+        parameters.time("start_time")
+        parameters.time("end_time")
         trace = self._store.trace(_trace_id(request.path_params["trace_id"]))
         return _answer([] if trace is None else [trace])
 

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -13,7 +14,7 @@ from typing_extensions import Self
 from mmtrace.server.storage import answers
 from mmtrace.server.storage.arrivals import Arrivals
 from mmtrace.server.storage.batch import Batch
-from mmtrace.server.storage.database import StoreError, open_writer, remove
+from mmtrace.server.storage.database import StoreError, locked, open_writer, remove
 from mmtrace.server.storage.reading import Readers, spans_by_number, spans_of_trace
 from mmtrace.server.storage.search import Search, moment
 from mmtrace.server.storage.values import (
@@ -51,14 +52,19 @@ class Store:
         """
         if max_bytes < SMALLEST_MAX_BYTES:
             raise ValueError(f"the store needs at least {SMALLEST_MAX_BYTES} bytes, got {max_bytes}")
-        self._temporary = file is None
-        self._file = file or _temporary_file()
-        self._connection = open_writer(self._file, max_bytes=max_bytes, durable=not self._temporary)
-        self._arrivals = Arrivals()
-        self._writer = Writer(self._connection, max_bytes, self._arrivals, MAX_WAITING)
-        self._readers = Readers(self._file, self._writer)
-        self._search = Search(self._readers)
-        self._closed = False
+        with ExitStack() as stack:
+            path = file or stack.enter_context(_temporary_file())
+            stack.enter_context(locked(path))
+            connection = open_writer(path, max_bytes=max_bytes, durable=file is not None)
+            stack.callback(connection.close)
+            self._arrivals = Arrivals()
+            self._writer = Writer(connection, max_bytes, self._arrivals, MAX_WAITING)
+            self._readers = Readers(path, self._writer)
+            self._search = Search(self._readers)
+            stack.callback(self._readers.close)
+            stack.callback(self._writer.close)
+            stack.callback(self._arrivals.close)
+            self._open = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -70,15 +76,7 @@ class Store:
 
     def close(self) -> None:
         """Write what waits, end every subscription and close the file; idempotent."""
-        if self._closed:
-            return
-        self._closed = True
-        self._arrivals.close()
-        self._writer.close()
-        self._readers.close()
-        self._connection.close()
-        if self._temporary:
-            remove(self._file)
+        self._open.close()
 
     def add(self, batch: Batch) -> bool:
         """Take `batch` to be written, or return False where too much waits already: what was taken is not lost."""
@@ -183,10 +181,14 @@ class Store:
             return [number for (number,) in rows]
 
 
-def _temporary_file() -> Path:
+@contextmanager
+def _temporary_file() -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix="mmtrace-", suffix=".db")
     os.close(handle)
-    return Path(name)
+    try:
+        yield Path(name)
+    finally:
+        remove(Path(name))
 
 
 __all__ = [

@@ -23,7 +23,8 @@ _MAGIC: Final = {b"\x1f": "gzip", b"\x78": "deflate"}
 class GrpcReceiver:
     """Takes telemetry into `store` from those who know `token`.
 
-    grpc hands packed messages over as they are: some of its releases unpack a message before they measure it.
+    grpc hands packed messages over as they are: some of its releases unpack a message before they measure it. Calls
+    beyond those that its workers serve wait; their messages are not read before it is their turn.
     """
 
     def __init__(self, store: Store, token: str | None) -> None:
@@ -31,7 +32,6 @@ class GrpcReceiver:
         self._server = grpc.server(
             self._workers,
             handlers=[_Handler(store, token)],
-            maximum_concurrent_rpcs=8,
             options=[
                 ("grpc.max_receive_message_length", LIMIT),
                 ("grpc.per_message_decompression", 0),

@@ -1,11 +1,18 @@
 """The file of the store: its tables, how it is opened, and what is said where it cannot be."""
 
+import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from mmtrace.errors import MMTraceError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 _APPLICATION_ID: Final = int.from_bytes(b"mmtr", "big")
 _VERSION: Final = 1
@@ -74,6 +81,23 @@ def open_writer(file: Path, *, max_bytes: int, durable: bool) -> sqlite3.Connect
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{file} is damaged, or is no store of mmtrace: {error}; remove it or name another") from error
     return connection
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Keep every other store off `file` for as long as this one has it. Raises StoreError where another has it."""
+    try:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(f"cannot open the store {file}: {error.strerror}") from error
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise StoreError(f"the store {file} is in use by another mmtrace serve; name another") from error
+    finally:
+        os.close(handle)
 
 
 def open_reader(file: Path) -> sqlite3.Connection:

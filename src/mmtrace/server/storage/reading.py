@@ -14,7 +14,7 @@ from mmtrace.server.storage.database import StoreError, open_reader
 from mmtrace.server.storage.writer import Writer
 from mmtrace.spans import Resource, Scope, SpanData
 
-_SETTLE: Final = 5.0
+_SETTLE: Final = 30.0
 """Seconds that a reader waits for what was accepted before it asked."""
 _CHUNK: Final = 500
 _IDLE: Final = 8

@@ -8,6 +8,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from mmtrace import attributes as names
 from mmtrace.otlp.decode import value_of
 from mmtrace.spans import AttributeValue
 
@@ -22,19 +23,28 @@ def matcher(text: str) -> Matches:
 
 
 def has_attribute(key: str, value: str) -> Matches:
-    """Return what finds an attribute of a span, of one of its events or of its resource that reads as `value`."""
-    needle = key.encode(errors="replace")
+    """Return what finds an attribute of a span, of one of its events or of its resource that reads as `value`.
+
+    Spans are kept as they came: one that was sent under an old name of `key` is found as well.
+    """
+    keys = frozenset({key, *_old_names(key)})
+    needles = [name.encode(errors="replace") for name in keys]
 
     @lru_cache(maxsize=1024)
     def in_resource(resource: bytes) -> bool:
-        return _any_reads(Resource.FromString(resource).attributes, key, value)
+        return _any_reads(Resource.FromString(resource).attributes, keys, value)
 
     def matches(data: bytes, resource: bytes) -> bool:
-        if needle in resource and in_resource(resource):
+        if in_resource(resource):
             return True
-        return needle in data and _any_reads(_attributes(Span.FromString(data)), key, value)
+        return any(needle in data for needle in needles) and _any_reads(_attributes(Span.FromString(data)), keys, value)
 
     return matches
+
+
+def _old_names(key: str) -> Iterator[str]:
+    for renamed in (names.RENAMED, names.RENAMED_ON_SERVERS):
+        yield from (old for old, new in renamed.items() if new == key)
 
 
 def _mentions(words: str) -> Matches:
@@ -46,8 +56,8 @@ def _attributes(span: Span) -> Iterator[KeyValue]:
     return chain(span.attributes, *(event.attributes for event in span.events))
 
 
-def _any_reads(pairs: Iterable[KeyValue], key: str, value: str) -> bool:
-    return any(value in _readings(value_of(pair.value)) for pair in pairs if pair.key == key)
+def _any_reads(pairs: Iterable[KeyValue], keys: frozenset[str], value: str) -> bool:
+    return any(value in _readings(value_of(pair.value)) for pair in pairs if pair.key in keys)
 
 
 def _readings(value: AttributeValue) -> set[str]:

@@ -53,10 +53,11 @@ class Writer:
             return True
 
     def settle(self, timeout: float) -> bool:
-        """Wait until everything that was taken by now is written; return whether it is."""
+        """Wait until everything that was taken by now is written; return whether it is, at once where it cannot be."""
         with self._changed:
             goal = self._taken
-            return self._changed.wait_for(lambda: self._written >= goal or self._closing, timeout)
+            self._changed.wait_for(lambda: self._written >= goal or self._closing or self.trouble, timeout)
+            return self._written >= goal
 
     def close(self) -> None:
         """Write what waits, and end the thread; says so where something could not be written."""
@@ -115,5 +116,7 @@ class Writer:
 
     def _complain(self, trouble: str) -> None:
         if trouble != self.trouble:
-            self.trouble = trouble
             logger.error("%s", trouble)
+        with self._changed:
+            self.trouble = trouble
+            self._changed.notify_all()
