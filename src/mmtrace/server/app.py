@@ -5,23 +5,15 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 from starlette.types import ExceptionHandler
 
 from mmtrace.errors import nearest
-from mmtrace.server import query_api
+from mmtrace.server import pages, query_api
 from mmtrace.server.ingest import http
 from mmtrace.server.ingest.signals import SIGNALS
 from mmtrace.server.refusals import Refusal, refuse
 from mmtrace.server.security import Guard, Security
 from mmtrace.server.store import Store, StoreError
-
-try:
-    from mmtrace.server.pages import routes as page_routes
-except ImportError:
-
-    def page_routes(store: Store) -> list[BaseRoute]:
-        return []
 
 
 def create_app(store: Store, security: Security | None = None) -> Starlette:
@@ -32,7 +24,7 @@ def create_app(store: Store, security: Security | None = None) -> Starlette:
         StoreError: _unreadable,
     }
     return Starlette(
-        routes=[*http.routes(store), *query_api.routes(store), *page_routes(store)],
+        routes=[*http.routes(store), *query_api.routes(store), *pages.routes(store)],
         middleware=[Middleware(Guard, security=security or Security())],
         exception_handlers=handlers,
     )
