@@ -14,16 +14,16 @@ SPAN_KEY: Final = _SPAN_KEY
 """The key under which a context holds its span."""
 
 
-def _reader() -> Callable[[], Context]:
-    runtime = context_api._RUNTIME_CONTEXT
-    return runtime._current_context.get if type(runtime) is ContextVarsRuntimeContext else context_api.get_current
+_runtime: Final = context_api._RUNTIME_CONTEXT
+_variable: Final = _runtime._current_context if type(_runtime) is ContextVarsRuntimeContext else None
 
-
-current: Final = _reader()
+current: Final[Callable[[], Context]] = _variable.get if _variable else context_api.get_current
 """Return the current context."""
 
-attach: Final[Callable[[Context], Token[Context]]] = context_api.attach
+attach: Final[Callable[[Context], Token[Context]]] = _variable.set if _variable else context_api.attach
 """Make a context current; the token is for `detach`."""
+
+_reset: Final[Callable[[Token[Context]], None]] = _variable.reset if _variable else _runtime.detach
 
 
 def detach(token: Token[Context]) -> None:
@@ -33,7 +33,7 @@ def detach(token: Token[Context]) -> None:
     nothing is changed and nothing is said.
     """
     try:
-        context_api._RUNTIME_CONTEXT.detach(token)
+        _reset(token)
     except Exception:
         return
 

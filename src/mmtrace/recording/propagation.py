@@ -10,10 +10,11 @@ from opentelemetry.context import get_current
 from opentelemetry.context.context import Context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import TextMapPropagator, default_getter, default_setter
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, get_current_span, set_span_in_context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, get_current_span
 
 from mmtrace.errors import ConfigurationError, nearest
 from mmtrace.recording.baggage import W3CBaggagePropagator
+from mmtrace.recording.current import with_span
 from mmtrace.recording.fields import GETTER, Fields, values_of
 from mmtrace.recording.guard import report
 from mmtrace.recording.tracestate import W3CTraceState
@@ -24,6 +25,7 @@ _TRACEPARENT: Final = "traceparent"
 _TRACESTATE: Final = "tracestate"
 _MAX_TRACEPARENT: Final = 512
 _FORMAT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_NO_STATE: Final = W3CTraceState()
 _KNOWN_FLAGS: Final = 3
 """The bits that level 2 defines, sampled and random; the others must not be sent on."""
 
@@ -45,9 +47,10 @@ class W3CTraceContextPropagator(TextMapPropagator):
             report(_TRACEPARENT, "mmtrace: a malformed or repeated traceparent began a new trace", level=logging.DEBUG)
             return context
         trace_id, span_id, flags = parent
-        state = W3CTraceState.from_header(values_of(carrier, _TRACESTATE, getter))
+        states = values_of(carrier, _TRACESTATE, getter)
+        state = W3CTraceState.from_header(states) if states else _NO_STATE
         remote = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags), trace_state=state)
-        return set_span_in_context(NonRecordingSpan(remote), context)
+        return with_span(NonRecordingSpan(remote), context)
 
     def inject(self, carrier: Any, context: Context | None = None, setter: Any = default_setter) -> None:
         """Write the span of `context` (default: the current one) into `carrier`."""
