@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from opentelemetry import baggage
 from opentelemetry.context import Context
@@ -16,6 +16,7 @@ from mmtrace.calls.call import Call, ModelCall, PartOfCall, PipelineCall
 from mmtrace.calls.context import attached, current_context
 from mmtrace.calls.decorate import traced
 from mmtrace.calls.model import Model
+from mmtrace.calls.queues import CarryingQueue
 from mmtrace.pipeline import FlushResult
 from mmtrace.recording import carriers
 from mmtrace.recording.guard import never_raises
@@ -25,6 +26,7 @@ __all__ = [
     "ashutdown",
     "attach",
     "batch",
+    "carry",
     "configure",
     "enqueue",
     "flush",
@@ -42,6 +44,7 @@ __all__ = [
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _C = TypeVar("_C", bound=carriers.Carrier)
+_Queue = TypeVar("_Queue")
 _Shown = TypeVar("_Shown")
 
 
@@ -182,6 +185,15 @@ def batch(
 def enqueue() -> Ticket:
     """Return a ticket for one request that begins to wait now: its context and its time of arrival. It pickles."""
     return Ticket.now()
+
+
+def carry(queue: _Queue) -> _Queue:
+    """Return `queue` so that what is put in carries its context and time of arrival; to be called at both ends.
+
+    `get()` makes the item's context current, in its thread or task, until the next one is taken. For queues of
+    threads, processes, managers and asyncio; in everything else it is the very queue, and it pickles where that does.
+    """
+    return cast("_Queue", CarryingQueue(queue))
 
 
 def inject(carrier: _C) -> _C:
