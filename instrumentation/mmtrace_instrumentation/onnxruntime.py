@@ -29,7 +29,7 @@ class _Loaded:
 
 
 def _device_of(session: Any) -> str:
-    provider = session.get_providers()[0]
+    provider: str = session.get_providers()[0]
     device = _DEVICES.get(provider, provider.removesuffix("ExecutionProvider").lower())
     number = session.get_provider_options().get(provider, {}).get("device_id")
     return device if number is None else f"{device}:{number}"
