@@ -82,7 +82,8 @@ def three(store, kit):
     """Three traces, a minute apart, the oldest first."""
     now = time.time_ns()
     fast = kit.span("GET /a", start=now - 2 * MINUTE, duration=0.1, user="ann", tier=3)
-    slow = kit.span("GET /b", start=now - MINUTE, duration=3.0, user="bob", score=0.25, mmtrace__model__name="ocr")
+    slow = kit.span("GET /b", start=now - MINUTE, duration=3.0, user="bob", score=0.25, sure=True)
+    slow.attributes.append(kit.key_value("mmtrace.model.name", "ocr"))
     wrong = kit.span("GET /a", start=now, duration=0.2, error=True, tags="100% 'sure'; DROP TABLE spans")
     kit.put(store, fast, service="gateway", region="eu-1")
     kit.put(store, slow, service="gateway")
@@ -108,7 +109,12 @@ def three(store, kit):
         ({"text": " user = ann "}, ["fast"]),
         ({"text": "user=an"}, []),
         ({"text": "tier=3"}, ["fast"]),
+        ({"text": "tier=99999999999999999999"}, []),
         ({"text": "score=0.25"}, ["slow"]),
+        ({"text": "score=0.250"}, ["slow"]),
+        ({"text": "sure=true"}, ["slow"]),
+        ({"text": "sure=false"}, []),
+        ({"text": "user=\ud800"}, []),
         ({"text": "region=eu-1"}, ["fast"]),
         ({"text": "service.name=gateway"}, ["slow", "fast"]),
         ({"text": "BOB"}, ["slow"]),
