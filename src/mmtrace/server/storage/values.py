@@ -8,8 +8,8 @@ class TraceQuery:
     """Which traces to find; None and the empty string ask for nothing.
 
     `service` and `operation` hold for one span of the trace, `model` for any of its model calls; durations and times
-    are those of the whole trace. `text` is `key=value` (an attribute of a span, its events or its resource), a trace id,
-    or words that occur in a span: names, attributes, messages. Every pair of `attributes` must hold, for one span each.
+    are those of the whole trace. `text` is `key=value` (an attribute of a span, its events or its resource), a trace
+    id, or words that occur in a span: names, attributes, messages. Each pair of `attributes` must hold for one span.
     """
 
     service: str | None = None
