@@ -78,11 +78,11 @@ def test_any_bytes_are_spans_or_one_kind_of_error(body):
         pass
 
 
-def test_values_that_are_nested_too_deep_are_too_large():
+def test_values_that_are_nested_too_deep_are_an_error():
     value = AnyValue()
     for _ in range(49):
         value = AnyValue(array_value={"values": [value]})
-    with pytest.raises(TooLarge):
+    with pytest.raises(DecodeError):
         parse(request_with([("deep", value)]).SerializeToString())
 
 

@@ -42,7 +42,8 @@ _STATUS: Final = {code.value: code for code in StatusCode}
 def parse(body: bytes, *, max_bytes: int | None = None) -> ExportTraceServiceRequest:
     """Return the request that `body` holds (TracesData has the same bytes).
 
-    Raises DecodeError for damaged bytes, TooLarge over `max_bytes` or where values nest deeper than parsers go.
+    Raises DecodeError for damaged bytes, TooLarge over `max_bytes`; values that nest too deep are TooLarge where the
+    installed parser tells.
     """
     refuse_over(max_bytes, body)
     try:
@@ -75,7 +76,7 @@ def has_valid_ids(span: Span) -> bool:
 def decode_traces(body: bytes) -> list[SpanData]:
     """Return the spans of an ExportTraceServiceRequest or TracesData, in their order.
 
-    Raises DecodeError for damaged bytes or ids that are none, TooLarge for values that are nested too deep.
+    Raises DecodeError for damaged bytes, ids that are none and values that are nested too deep.
     """
     return spans_of(parse(body))
 
