@@ -1,7 +1,9 @@
 """The same story told to a stock span and to ours, read by the stock encoder."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits as StockLimits
@@ -11,6 +13,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from mmtrace.recording import SpanLimits, TracerProvider
+
+pytestmark = pytest.mark.skipif(
+    "a" not in BoundedAttributes(attributes={"a": {"b": 1}}), reason="this API does not know nested values yet"
+)
 
 RESOURCE = Resource({"service.name": "test"}, "https://schema")
 

@@ -14,6 +14,9 @@ plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) |
 values = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(min_size=1), inner), max_leaves=20)
 
 
+@pytest.mark.skipif(
+    "a" not in BoundedAttributes(attributes={"a": {"b": 1}}), reason="this API does not know nested values yet"
+)
 @given(st.dictionaries(st.text(), values, max_size=12), st.none() | st.integers(0, 6), st.none() | st.integers(0, 4))
 def test_cleans_as_the_api_does(attributes, limit, length):
     stock = BoundedAttributes(limit, attributes, max_value_len=length)

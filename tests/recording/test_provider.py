@@ -10,6 +10,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 
 from mmtrace.errors import ConfigurationError
 from mmtrace.recording import TracerProvider, guard
@@ -172,10 +173,15 @@ def test_the_stock_batch_processor_takes_our_spans(resource):
 
 
 def test_spans_that_are_recorded_but_not_sampled_stay_here(resource):
-    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, AlwaysRecordSampler
+    class RecordOnly(Sampler):
+        def should_sample(self, *arguments, **named):
+            return SamplingResult(Decision.RECORD_ONLY)
+
+        def get_description(self):
+            return "RecordOnly"
 
     exporter, telling = InMemorySpanExporter(), Telling()
-    provider = TracerProvider(resource, AlwaysRecordSampler(ALWAYS_OFF))
+    provider = TracerProvider(resource, RecordOnly())
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     provider.add_span_processor(telling)
     provider.get_tracer("test").start_span("work").end()
@@ -194,7 +200,7 @@ def test_the_console_exporter_prints_what_it_prints_for_a_stock_span(resource):
         context = trace.set_span_in_context(trace.NonRecordingSpan(parent), trace.Context())
         link = trace.Link(parent, {"b": 1})
         span = provider.get_tracer("test").start_span(
-            "work", context, trace.SpanKind.CLIENT, {"a": [1, "x"]}, [link], 1_700_000_000_000_000_000
+            "work", context, trace.SpanKind.CLIENT, {"a": ["x", "y"]}, [link], 1_700_000_000_000_000_000
         )
         span.add_event("happened", {"c": 1.5}, 1_700_000_000_500_000_000)
         span.set_status(trace.StatusCode.ERROR, "why")
