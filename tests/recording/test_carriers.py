@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import types
 
 import pytest
@@ -156,6 +159,20 @@ def test_a_carrier_that_does_not_take_the_context_stays_as_it_is_and_is_reported
 def test_hostile_carriers_are_safe(carrier):
     extract(carrier)
     arrival_of(carrier)
+
+
+def test_where_the_apis_propagators_cannot_be_loaded_w3c_is_used():
+    program = """if True:
+        from mmtrace.recording import TracerProvider, guard
+        from mmtrace.recording.carriers import extract, inject
+        with TracerProvider(object()).get_tracer("t").start_as_current_span("work"):
+            carrier = inject({})
+        assert list(carrier) == ["traceparent"], carrier
+        assert extract(carrier)
+        assert guard.faults == {"OTEL_PROPAGATORS": 1}, guard.faults
+    """
+    environment = {**os.environ, "OTEL_PROPAGATORS": "nonsense"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
 
 
 def test_other_formats_follow_the_global_propagator(here):

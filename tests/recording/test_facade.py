@@ -139,6 +139,7 @@ def test_is_a_provider_of_the_sdk_once_that_is_loaded(memory):
     facade = install()
     facade.register_with_sdk()
     assert isinstance(facade, StockProvider)
+    assert isinstance(memory.provider, StockProvider)
     assert isinstance(memory.tracer.start_span("work"), StockSpan)
     assert isinstance(memory.tracer.start_span("work"), Span)
 

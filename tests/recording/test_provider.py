@@ -1,6 +1,7 @@
 import gc
 import io
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -218,6 +219,26 @@ def test_a_provider_leaves_nothing_behind(resource):
     gc.collect()
     assert threading.active_count() == threads
     assert not [thing for thing in gc.get_objects() if type(thing) is TracerProvider and thing.resource is resource]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_has_ids_of_its_own():
+    program = """if True:
+        import os
+        from mmtrace.recording import TracerProvider
+        tracer = TracerProvider(object()).get_tracer("test")
+        read, write = os.pipe()
+        for _ in range(2):
+            if not os.fork():
+                span = tracer.start_span("work").get_span_context()
+                os.write(write, f"{span.trace_id} {span.span_id} ".encode())
+                os._exit(0)
+            os.wait()
+        span = tracer.start_span("work").get_span_context()
+        seen = os.read(read, 1000).decode().split() + [str(span.trace_id), str(span.span_id)]
+        assert len(seen) == len(set(seen)) == 6, seen
+    """
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_importing_the_recorder_loads_no_sdk_and_leaves_the_global_provider_alone():

@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import sampling as stock
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState
 
 from mmtrace.errors import ConfigurationError
 from mmtrace.recording import TracerProvider, guard
+from mmtrace.recording.roots import ROOT_SAMPLED
 from mmtrace.recording.sampling import sampler_from
 
 STOCK = {
@@ -90,6 +92,18 @@ def test_a_root_says_that_its_id_is_random_and_a_child_what_its_parent_said(memo
     assert memory.tracer.start_span("child", inside(PARENTS["sampled"])).get_span_context().trace_flags == 1
     future = SpanContext(5, 6, is_remote=True, trace_flags=TraceFlags(0xFF))
     assert memory.tracer.start_span("child", inside(future)).get_span_context().trace_flags == 3
+
+
+@pytest.mark.parametrize("name", ["parentbased_always_on", "parentbased_always_off", "traceidratio"])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_context_may_decide_on_its_root_but_not_on_children(remembering, name, wanted):
+    memory = remembering(sampler=sampler_from(name, "0.5"))
+    context = Context({ROOT_SAMPLED: wanted})
+    for _ in range(20):
+        assert memory.tracer.start_span("root", context).is_recording() is wanted
+    parent = trace.NonRecordingSpan(PARENTS["sampled"])
+    child = memory.tracer.start_span("child", trace.set_span_in_context(parent, context))
+    assert child.is_recording() or name == "traceidratio"
 
 
 def test_another_sampler_adds_attributes_and_a_tracestate_and_may_record_only(remembering):

@@ -7,6 +7,7 @@ from opentelemetry import trace
 
 from mmtrace.recording.guard import report
 from mmtrace.recording.parts import InstrumentationScope, scope_of
+from mmtrace.recording.provider import TracerProvider
 from mmtrace.recording.scoped import TracerWithBlocks
 from mmtrace.recording.span import Span
 from mmtrace.spans import AttributeValue
@@ -118,10 +119,11 @@ class Facade(trace.TracerProvider):
 
     @staticmethod
     def register_with_sdk() -> None:
-        """Make `isinstance` hold with the SDK's TracerProvider and Span; imports the SDK."""
+        """Make `isinstance` hold with the SDK's TracerProvider and Span, for the facade and ours; imports the SDK."""
         from opentelemetry.sdk import trace as sdk
 
         sdk.TracerProvider.register(Facade)
+        sdk.TracerProvider.register(TracerProvider)
         sdk.Span.register(Span)
 
 

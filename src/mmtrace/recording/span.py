@@ -207,8 +207,7 @@ class Span(_Base):
         said: dict[str, Any] = {**exception_attributes(exception, escaped=escaped), **dict(items_of(attributes))}
         self.add_event("exception", said, timestamp)
 
-    def fail(self, exception: BaseException, *, escaped: bool = False) -> None:
-        """Record `exception` and set the status, as far as the span was started to do so."""
+    def _fail(self, exception: BaseException, *, escaped: bool = False) -> None:
         if self._record_exception:
             self.record_exception(exception, escaped=escaped)
         if self._set_status_on_exception:
@@ -239,7 +238,7 @@ class Span(_Base):
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
     ) -> None:
         if isinstance(exc_val, Exception) and self._open:
-            self.fail(exc_val, escaped=True)
+            self._fail(exc_val, escaped=True)
         self.end()
 
     def get_span_context(self) -> SpanContext:
