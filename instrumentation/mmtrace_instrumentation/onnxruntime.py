@@ -45,8 +45,8 @@ def _model_of(session: Any, method: str) -> Model:
 def _describe(call: ModelCall, session: Any, values: Iterable[Any]) -> None:
     given = [_Tensor(value) if callable(getattr(value, "shape", None)) else value for value in values]
     rows = {model.rows_of(value) for value in given}
-    call.set(device=_loaded(session).device, batch_size=rows.pop() if len(rows) == 1 else None)
-    model.describe(call, given)
+    batch_size = rows.pop() if len(rows) == 1 else None
+    model.describe(call, given, batch_size=batch_size, device=_loaded(session).device)
 
 
 class _Tensor:
@@ -74,7 +74,7 @@ def _read_vector(call: ModelCall, session: Any, args: tuple[Any, ...], kwargs: d
 
 def _read_binding(call: ModelCall, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """A binding does not tell what is bound to it."""
-    call.set(device=_loaded(session).device)
+    model.describe(call, (), device=_loaded(session).device)
 
 
 def _run_async(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Generator[Any, None, None]:

@@ -39,8 +39,7 @@ _task_of: Final = model.Remembered(_task)
 
 def _read(call: ModelCall, estimator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     samples = model.argument(args, kwargs, 0, "X")
-    call.set(batch_size=model.rows_of(samples))
-    model.describe(call, [samples])
+    model.describe(call, [samples], batch_size=model.rows_of(samples))
     call.content(input=samples)
 
 

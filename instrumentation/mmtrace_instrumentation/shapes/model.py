@@ -170,9 +170,13 @@ class Remembered(Generic[_V]):
         return value
 
 
-def describe(call: ModelCall, inputs: Iterable[Any]) -> None:
-    """Record shapes, element types and sizes of arrays, tables, tensors or sequences, and never their values."""
+def describe(call: ModelCall, inputs: Iterable[Any], **facts: Any) -> None:
+    """Record shapes, element types and sizes of arrays, tables, tensors or sequences, never their values, and `facts`.
+
+    A call that is not recorded has its `batch_size` only, which its metrics need.
+    """
     if not call.span.is_recording():
+        call.set(batch_size=facts.get("batch_size"))
         return
     given = list(inputs)
     shapes = [shape for shape in map(shape_of, given) if shape is not None]
@@ -182,6 +186,7 @@ def describe(call: ModelCall, inputs: Iterable[Any]) -> None:
         input_shapes=["x".join(map(str, shape)) for shape in shapes] or None,
         input_dtypes=types or None,
         input_bytes=sum(sizes) if sizes else None,
+        **facts,
     )
 
 
