@@ -1,5 +1,5 @@
 import signal
-import sys
+import venv
 
 import pytest
 
@@ -89,9 +89,9 @@ def test_processes_of_multiprocessing_are_traced_in_the_trace_of_their_parent(ru
     assert len({span.trace_id for span in receiver.spans}) == 1
 
 
-def test_an_interpreter_without_mmtrace_runs_untouched(run, receiver):
-    other = sys._base_executable
-    done = run(other, "-c", "import sys; print('mmtrace' in sys.modules, 'site' in sys.modules)")
+def test_an_interpreter_without_mmtrace_runs_untouched(run, tmp_path):
+    venv.create(tmp_path / "other", symlinks=True)
+    done = run(tmp_path / "other" / "bin" / "python", "-c", "import sys; print('mmtrace' in sys.modules, 'site' in sys.modules)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "False True\n", "")
 
 
