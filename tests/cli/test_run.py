@@ -1,4 +1,5 @@
 import signal
+import sys
 import venv
 
 import pytest
@@ -91,7 +92,8 @@ def test_processes_of_multiprocessing_are_traced_in_the_trace_of_their_parent(ru
 
 def test_an_interpreter_without_mmtrace_runs_untouched(run, tmp_path):
     venv.create(tmp_path / "other", symlinks=True)
-    done = run(tmp_path / "other" / "bin" / "python", "-c", "import sys; print('mmtrace' in sys.modules, 'site' in sys.modules)")
+    source = "import sys; print('mmtrace' in sys.modules, 'site' in sys.modules)"
+    done = run(tmp_path / "other" / "bin" / "python", "-c", source)
     assert (done.returncode, done.stdout, done.stderr) == (0, "False True\n", "")
 
 
