@@ -117,7 +117,7 @@ def test_an_answer_that_is_no_protobuf_message_is_taken_as_success(http_receiver
 def test_a_receiver_that_is_busy_is_tried_again(http_receiver, exporter, send, status):
     http_receiver.answer(status)
     outcome = send(exporter(http_receiver.url))
-    assert (outcome.kind, outcome.retry_after) == ("retry", None)
+    assert (outcome.kind, outcome.retry_after, outcome.answered) == ("retry", None, True)
     assert str(status) in outcome.message
 
 
@@ -185,7 +185,7 @@ def test_redirects_are_not_followed_but_named(http_receiver, exporter, send):
 
 def test_nobody_listening_is_tried_again_and_explained(exporter, send):
     outcome = send(exporter(f"http://127.0.0.1:{unused_port()}"))
-    assert outcome.kind == "retry"
+    assert (outcome.kind, outcome.answered) == ("retry", False)
     assert "nobody listens there" in outcome.message
     assert "mmtrace serve" in outcome.message
 

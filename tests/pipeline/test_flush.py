@@ -7,7 +7,7 @@ import pytest
 
 from mmtrace.pipeline import ACCEPTED, FlushResult, Outcome, Signal
 
-LATER = Outcome("retry", message="the shelf cannot be reached")
+LATER = Outcome("retry", message="the shelf cannot be reached", answered=False)
 
 
 def elapsed(function, *arguments):
@@ -99,6 +99,13 @@ def test_nobody_waits_long_for_a_destination_that_never_answered(pipeline, shelf
     result, seconds = elapsed(made.shutdown, 30)
     assert result == FlushResult(dropped=1)
     assert seconds < 3
+
+
+def test_a_destination_that_is_busy_from_the_start_is_waited_for(pipeline, shelf):
+    shelf.answers.extend([Outcome("retry", message="answered 503")] * 3)
+    made = pipeline()
+    made.add(Signal.TRACES, None, b"x")
+    assert made.shutdown(10) == FlushResult(exported=1)
 
 
 def test_a_destination_that_answered_before_is_waited_for(pipeline, shelf):

@@ -125,6 +125,20 @@ def test_a_fork_waits_for_quiet_only_so_long(pipeline, shelf):
     assert made.flush(5).waiting == 0
 
 
+def test_two_threads_that_fork_at_once_leave_the_exporter_usable(pipeline, shelf):
+    shelf.quiet_before_fork = True
+    made, codes = pipeline(schedule_delay=0.001), []
+    made.add(Signal.TRACES, None, b"x")
+    threads = [threading.Thread(target=lambda: codes.append(in_child(lambda: True))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes == [0] * 4
+    made.add(Signal.TRACES, None, b"x")
+    assert made.flush(5).waiting == 0
+
+
 def test_a_fork_that_python_was_not_told_of_sends_nothing_twice(pipeline, shelf):
     made = pipeline(schedule_delay=60)
 

@@ -5,7 +5,7 @@ import time
 
 from mmtrace.pipeline import Outcome, Signal
 
-LATER = Outcome("retry", message="the shelf cannot be reached: nobody listens there")
+LATER = Outcome("retry", message="the shelf cannot be reached: nobody listens there", answered=False)
 
 
 def test_a_batch_is_sent_again_until_it_is_taken(pipeline, shelf, eventually, said):
@@ -53,6 +53,16 @@ def test_no_attempt_is_given_more_time_than_the_batch_has_left(pipeline, shelf, 
     eventually(lambda: made.health.exported == 1)
     assert shelf.seen[0][2] <= 3.0
     assert shelf.seen[1][2] < shelf.seen[0][2] - 0.3
+
+
+def test_a_destination_that_asks_for_patience_gets_it_from_the_next_batch_too(pipeline, shelf, eventually):
+    shelf.answers.append(Outcome("retry", message="busy", retry_after=30.0))
+    made = pipeline(schedule_delay=0.0, export_timeout=1.0)
+    made.add(Signal.TRACES, None, b"x")
+    eventually(lambda: made.health.dropped == {"timeout": 1})
+    made.add(Signal.TRACES, None, b"y")
+    time.sleep(0.1)
+    assert len(shelf.seen) == 1
 
 
 def test_a_signal_that_waits_for_its_retry_holds_up_no_other(pipeline, shelf, eventually):

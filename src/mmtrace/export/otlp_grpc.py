@@ -36,6 +36,8 @@ _RETRIED: Final = frozenset(
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _METADATA_KEY: Final = re.compile(r"[0-9a-z_.-]+")
 _SIZE_COMPLAINT: Final = re.compile(r"larger than|exceeds|too large|too big", re.IGNORECASE)
+_NOBODY: Final = re.compile(r"failed to connect|errors resolving|Deadline Exceeded$")
+"""What gRPC itself says where no server said anything; the status is the same as a server's own."""
 _HTTP_COMPLAINT: Final = re.compile(r"http1|HTTP/1|parsing HTTP/2")
 _LONGEST_RECONNECT_MS: Final = 10_000
 
@@ -137,7 +139,12 @@ def _outcome(signal: Signal, target: Target, error: Any) -> Outcome:
     code, details = error.code(), " ".join((error.details() or "").split())
     delay = _delay(error)
     said = f"{target.where} answered {code.name}{f' ({details})' if details else ''}"
-    return Outcome(_kind(code, details, delay), message=f"{said}{_remedy(signal, code, details)}", retry_after=delay)
+    return Outcome(
+        _kind(code, details, delay),
+        message=f"{said}{_remedy(signal, code, details)}",
+        retry_after=delay,
+        answered=not _NOBODY.match(details),
+    )
 
 
 def _kind(code: grpc.StatusCode, details: str, delay: float | None) -> Kind:

@@ -71,7 +71,7 @@ class OtlpHttp:
             )
             answer = _read(response)
         except HTTPError as error:
-            return Outcome("retry", message=_unreachable(target, error, seconds))
+            return Outcome("retry", message=_unreachable(target, error, seconds), answered=False)
         return _outcome(signal, target, response, answer)
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from mmtrace.recording.guard import report
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
+_LONGEST_WISH: Final = 300.0
 _TRIES_WHERE_NOBODY_ANSWERED: Final = 2
 
 now: Final = time.monotonic
@@ -137,11 +138,7 @@ class Delivery:
             batch.deadline = now() + self._export_timeout
         timeout = min(deadline, batch.deadline) - now()
         outcome = self._export(lane.signal, batch, max(timeout, 0.001))
-        if outcome.kind == "retry":
-            self.failures += 1
-        else:
-            self.answered = True
-            lane.resume_at = 0.0
+        self.answered = self.answered or outcome.answered
         if batch.claim.take():
             _SETTLE[outcome.kind](self, lane, batch, outcome)
 
@@ -149,7 +146,7 @@ class Delivery:
         try:
             return self._exporter.export(signal, batch.body(), batch.count, timeout)
         except Exception as error:
-            return Outcome("retry", message=f"sending to {self._exporter.where} failed: {error!r}")
+            return Outcome("retry", message=f"sending to {self._exporter.where} failed: {error!r}", answered=False)
 
     def _accepted(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
         rejected = min(outcome.rejected, batch.count)
@@ -163,18 +160,18 @@ class Delivery:
 
     def _retry(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
         self.complain(f"{outcome.message}; the service runs on, telemetry waits in memory and is dropped if this lasts")
-        pause = self._pause(batch, outcome)
-        if batch.deadline is not None and now() + pause >= batch.deadline:
+        self.failures += 1
+        lane.resume_at = now() + self._pause(batch, outcome)
+        if batch.deadline is not None and lane.resume_at >= batch.deadline:
             lane.settle(batch, exported=0, reason="timeout")
             return
-        lane.resume_at = now() + pause
         batch.claim.put_back()
         lane.give_back([batch])
 
     def _pause(self, batch: Batch, outcome: Outcome) -> float:
         batch.attempts += 1
         if outcome.retry_after is not None:
-            return outcome.retry_after
+            return min(outcome.retry_after, _LONGEST_WISH)
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (batch.attempts - 1))
         return pause * self._random.uniform(0.8, 1.2)
 

@@ -68,7 +68,7 @@ class Pipeline:
         self._schedule_delay = schedule_delay
         self._export_timeout = export_timeout
         self._periodic: list[_Periodic] = []
-        self._quiet = False
+        self._quieted_by = 0
         self._right_to_close = Once()
         self._start_over()
         forks.watch(self)
@@ -311,18 +311,19 @@ class Pipeline:
 
     def before_fork(self) -> None:
         """Wait, within bounds, until no request is in flight, where the exporter's library asks for it."""
-        self._quiet = self._exporter.quiet_before_fork and self._delivery.lock.acquire(timeout=_QUIET_BEFORE_FORK)
+        if self._exporter.quiet_before_fork and self._delivery.lock.acquire(timeout=_QUIET_BEFORE_FORK):
+            self._quieted_by = threading.get_ident()
 
     def after_fork_in_parent(self) -> None:
         """Go on sending."""
-        if self._quiet:
-            self._quiet = False
+        if self._quieted_by == threading.get_ident():
+            self._quieted_by = 0
             self._delivery.lock.release()
 
     def after_fork_in_child(self) -> None:
         """Start with an empty queue and no thread: what was queued is the parent's to send."""
         refused: list[Reason | None] = [lane.refuses for lane in self._lanes]
-        self._quiet = False
+        self._quieted_by = 0
         self._exporter.after_fork()
         self._start_over()
         for lane, reason in zip(self._lanes, refused, strict=True):

@@ -41,13 +41,14 @@ class Outcome:
 
     `accepted`: it has all but `rejected` of the items. `retry`: it may have them later, `retry_after` seconds from now
     where it said so. `rejected`: it never takes these. `unsupported`: it does not know the signal. `too_large`: it may
-    take them in smaller requests. `message` says what was wrong and what would be right.
+    take them in smaller requests. `message` says what was wrong and what would be right. `answered`: somebody is there.
     """
 
     kind: Kind
     rejected: int = 0
     message: str = ""
     retry_after: float | None = None
+    answered: bool = True
 
 
 ACCEPTED: Final = Outcome("accepted")

@@ -16,6 +16,7 @@ from mmtrace.errors import ConfigurationError, nearest
 from mmtrace.export.target import Compression, Target
 from mmtrace.pipeline.signals import Signal
 from mmtrace.recording.guard import report
+from mmtrace.recording.limits import SpanLimits
 from mmtrace.settings.kinds import (
     ANYTHING,
     ATTRIBUTES,
@@ -169,9 +170,7 @@ class Settings:
     auto: bool = _setting(
         False, FLAG, [], "Configure and instrument when the interpreter starts, as `mmtrace run` does."
     )
-    report: str = _setting(
-        "", TEXT, [], "Where a process says at its end what was patched: a file, or `-`."
-    )
+    report: str = _setting("", TEXT, [], "Where a process says at its end what was patched: a file, or `-`.")
 
     # where telemetry goes
     traces_exporter: tuple[str, ...] = _setting(
@@ -317,9 +316,9 @@ class Settings:
         return {**self.resource, names.SERVICE_NAME: self.service_name, **version}
 
     @property
-    def span_limits(self) -> dict[str, int | None]:
-        """The limits of a span, by the names of the arguments of `SpanLimits`; none is None."""
-        general, length = self.max_attributes, self.max_attribute_length
+    def span_limits(self) -> dict[str, int]:
+        """The limits of a span, as the arguments of `SpanLimits`."""
+        general, length = self.max_attributes, _or(self.max_attribute_length, SpanLimits.UNSET)
         return {
             "max_attributes": general,
             "max_span_attributes": _or(self.max_span_attributes, general),
