@@ -114,7 +114,7 @@ def put(store, *spans, service="shop", **resource):
     assert store.add(batch_of_traces(request, request.ByteSize()))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kit():
     """The helpers of this file."""
 

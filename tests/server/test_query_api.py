@@ -1,6 +1,7 @@
 import json
 from datetime import datetime, timezone
 
+import httpx
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -12,8 +13,14 @@ NOON = int(datetime(2026, 11, 22, 12, tzinfo=timezone.utc).timestamp()) * SECOND
 HOUR = {"query.start_time_min": "2026-11-22T11:30:00Z", "query.start_time_max": "2026-11-22T12:30:00Z"}
 
 
-@pytest.fixture
-def shop(server, client, kit):
+@pytest.fixture(scope="module")
+def client(serve_process):
+    with serve_process() as (_, url), httpx.Client(base_url=url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shop(client, kit):
     """Three traces around noon."""
     fast = kit.span("GET /read", start=NOON, duration=0.25, http__route="/read")
     fast.kind = Span.SPAN_KIND_SERVER
@@ -36,8 +43,8 @@ def test_services_are_listed(client, shop):
     assert client.get("/api/v3/services").json() == {"services": ["batch", "gateway", "ranker"]}
 
 
-def test_an_empty_store_has_no_services(client):
-    assert client.get("/api/v3/services").json() == {"services": []}
+def test_an_empty_store_has_no_services(server):
+    assert httpx.get(f"{server.url}/api/v3/services").json() == {"services": []}
 
 
 def test_operations_of_a_service_are_listed_with_their_kind(client, shop):
