@@ -92,6 +92,14 @@ def test_a_class_that_a_module_took_before_it_was_replaced_is_reported_as_too_la
     assert only_row(engine).why == f"taken before it was patched: {holder}.Model"
 
 
+def test_a_class_that_was_derived_from_one_before_it_was_replaced_is_reported_as_too_late(library, patched, engine):
+    name = library(SOURCE)
+    heir = library(f"import {name}\nclass Larger({name}.Model): pass")
+    importlib.import_module(heir)
+    patched(Patch(f"{name}:Model", replace=lambda original: type("Other", (original,), {})))
+    assert only_row(engine).why == f"taken before it was patched: {heir}.Larger"
+
+
 def test_the_module_in_c_that_a_function_comes_from_is_not_too_late(patched):
     assert patched(Patch("os:fork", leave)) == {"os:fork": "patched"}
 

@@ -96,8 +96,9 @@ class Engine:
         self, wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Generator[None, None, None]:
         yield
-        for attempt in self._all():
-            attempt.superseded(type(instance).__module__)
+        if instance.is_instrumented_by_opentelemetry:
+            for attempt in self._all():
+                attempt.superseded(type(instance).__module__)
 
     def _all(self) -> Iterator[Attempt]:
         for attempts in tuple(self._attempts.values()):

@@ -22,9 +22,17 @@ class Holders:
         original = inspect.unwrap(getattr(place.original, "__func__", place.original))
         own = getattr(place.owner, "__module__", None) or place.owner.__name__
         library = {_top(own), _top(getattr(original, "__module__", None) or own)}
-        for module, name in self._names.get(id(original), ()):
+        for module, name in (*self._names.get(id(original), ()), *_subclasses(place)):
             if _top(module) not in library:
                 yield f"{module}.{name}"
+
+
+def _subclasses(place: Place) -> Iterable[tuple[str, str]]:
+    """Return the classes that were derived from a class before another one was put in its place."""
+    if not isinstance(place.original, type) or place.original is place.current:
+        return ()
+    derived: list[type] = type.__subclasses__(place.original)
+    return [(cls.__module__, cls.__qualname__) for cls in derived if cls is not place.current]
 
 
 def _scan() -> dict[int, list[tuple[str, str]]]:
