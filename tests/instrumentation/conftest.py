@@ -92,3 +92,10 @@ def serve():
     """Serves an ASGI application on a real socket of 127.0.0.1: `serve(app)` returns the port."""
     with contextlib.ExitStack() as stack:
         yield lambda app, **config: stack.enter_context(_running(app, **config))
+
+
+@pytest.fixture(scope="module")
+def serve_for_module():
+    """Like `serve`, with servers that all tests of a module share."""
+    with contextlib.ExitStack() as stack:
+        yield lambda app, **config: stack.enter_context(_running(app, **config))
