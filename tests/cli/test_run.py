@@ -1,4 +1,6 @@
+import os
 import signal
+import subprocess
 import sys
 import venv
 
@@ -88,6 +90,43 @@ def test_processes_of_multiprocessing_are_traced_in_the_trace_of_their_parent(ru
     assert (done.returncode, done.stderr) == (0, "")
     assert sorted(span.name for span in receiver.spans) == ["child", "parent"]
     assert len({span.trace_id for span in receiver.spans}) == 1
+
+
+def test_what_a_program_configures_itself_holds_in_its_spawned_processes_too(run, receiver, program):
+    source = """
+    import multiprocessing
+    import mmtrace
+
+    def work():
+        with mmtrace.span("child"):
+            pass
+
+    if __name__ == "__main__":
+        mmtrace.configure(service="mine")
+        process = multiprocessing.get_context("spawn").Process(target=work)
+        process.start()
+        process.join()
+    """
+    done = run("python", program(source))
+    assert (done.returncode, done.stderr) == (0, "")
+    (span,) = receiver.spans
+    assert (span.name, span.resource.attributes["service.name"]) == ("child", "mine")
+
+
+def test_importing_mmtrace_auto_does_the_same_in_a_program(receiver, program):
+    source = program("import mmtrace.auto\n" + SPAN)
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "MMTRACE_SERVICE": "mine"}
+    subprocess.run([sys.executable, source], env=environment, check=True, capture_output=True)
+    (span,) = receiver.spans
+    assert (span.name, span.resource.attributes["service.name"]) == ("work", "mine")
+
+
+def test_importing_mmtrace_auto_raises_for_a_wrong_variable(program):
+    environment = {**os.environ, "MMTRACE_SAMPLER": "nonsense"}
+    source = program("import mmtrace.auto")
+    done = subprocess.run([sys.executable, source], env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ConfigurationError" in done.stderr
 
 
 def test_an_interpreter_without_mmtrace_runs_untouched(run, tmp_path):
