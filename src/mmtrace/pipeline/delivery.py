@@ -3,10 +3,10 @@
 import math
 import random
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from mmtrace.pipeline.clock import now
 from mmtrace.pipeline.health import Reason
 from mmtrace.pipeline.lane import Batch, Lane
 from mmtrace.pipeline.signals import Exporter, Outcome, Signal
@@ -16,8 +16,6 @@ _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
 _LONGEST_WISH: Final = 300.0
 _TRIES_WHERE_NOBODY_ANSWERED: Final = 2
-
-now: Final = time.monotonic
 
 
 def _unmet(goals: "list[tuple[Lane, int]]") -> bool:
@@ -43,8 +41,8 @@ class Delivery:
         self._exporter = exporter
         self._lanes = lanes
         self._first = 0
-        self._max_items = max_batch_items
-        self._max_bytes = max_batch_bytes
+        self.max_items = max_batch_items
+        self.max_bytes = max_batch_bytes
         self._export_timeout = export_timeout
         self._random = random.Random()  # noqa: S311 - jitter; the global one belongs to the application
         self._in_flight: tuple[Lane, Batch] | None = None
@@ -61,7 +59,7 @@ class Delivery:
         """Whether a full batch waits, or one whose time to be sent again has come."""
         moment = now()
         return any(
-            lane.is_ready(moment) and (lane.returned or len(lane.queue) >= self._max_items) for lane in self._lanes
+            lane.is_ready(moment) and (lane.returned or len(lane.queue) >= self.max_items) for lane in self._lanes
         )
 
     def next_retry(self) -> float:
@@ -128,7 +126,7 @@ class Delivery:
         moment = now()
         for turn in range(len(self._lanes)):
             lane = self._lanes[(self._first + turn) % len(self._lanes)]
-            if lane.is_ready(moment) and (batch := lane.take(self._max_items, self._max_bytes)) is not None:
+            if lane.is_ready(moment) and (batch := lane.take(self.max_items, self.max_bytes)) is not None:
                 self._first += turn + 1
                 return lane, batch
         return None

@@ -1,6 +1,5 @@
 """One destination's way out: a bounded queue of bytes, the thread that sends them, and the account of both."""
 
-import math
 import os
 import threading
 import time
@@ -12,9 +11,12 @@ from typing import Final
 from opentelemetry import context
 
 from mmtrace.pipeline import forks
-from mmtrace.pipeline.delivery import Delivery, now
+from mmtrace.pipeline.callbacks import Callbacks
+from mmtrace.pipeline.clock import now
+from mmtrace.pipeline.delivery import Delivery
 from mmtrace.pipeline.health import FlushResult, Health, Reason
-from mmtrace.pipeline.lane import NEVER, Lane
+from mmtrace.pipeline.lane import Lane
+from mmtrace.pipeline.schedule import Schedule
 from mmtrace.pipeline.signals import Exporter, Framing, Signal
 from mmtrace.pipeline.tally import Once, Room, Tally
 from mmtrace.pipeline.worker import Worker, suppressed
@@ -32,15 +34,6 @@ class _Request:
     deadline: float
     close: bool = False
     done: threading.Event = field(default_factory=threading.Event)
-
-
-@dataclass(slots=True)
-class _Periodic:
-    """A callback and when it is due next."""
-
-    seconds: float
-    callback: Callable[[], object]
-    due: float
 
 
 class Pipeline:
@@ -67,7 +60,7 @@ class Pipeline:
         self._max_batch_bytes = max_batch_bytes
         self._schedule_delay = schedule_delay
         self._export_timeout = export_timeout
-        self._periodic: list[_Periodic] = []
+        self._callbacks = Callbacks()
         self._quieted_by = 0
         self._right_to_close = Once()
         self._start_over()
@@ -75,6 +68,9 @@ class Pipeline:
 
     def _start_over(self) -> None:
         self._pid = os.getpid()
+        self._closed = False
+        self._requests: deque[_Request] = deque()
+        self._sampled_out = Tally()
         self._room = Room(*self._bounds)
         self._lanes = tuple(Lane(signal, self._room) for signal in Signal)
         self._delivery = Delivery(
@@ -84,13 +80,7 @@ class Pipeline:
             max_batch_bytes=self._max_batch_bytes,
             export_timeout=self._export_timeout,
         )
-        self._requests: deque[_Request] = deque()
-        self._collecting = threading.Lock()
-        self._closed = False
-        self._due = math.inf
-        self._hurried = False
-        self._wake_bytes = NEVER
-        self._sampled_out = Tally()
+        self._schedule = Schedule(self._delivery, self._lanes, self._room, self._schedule_delay)
         self._worker = Worker(self._turn, "mmtrace-pipeline")
 
     # --- what any thread and any finalizer may call -------------------------------------------------------------------
@@ -106,7 +96,7 @@ class Pipeline:
             if reason == "queue_full":
                 self._say_full()
             return False
-        if len(lane.queue) >= lane.wake_at or self._room.bytes >= self._wake_bytes:
+        if len(lane.queue) >= lane.wake_at or self._room.bytes >= self._schedule.wake_bytes:
             self._worker.wake()
         return True
 
@@ -125,7 +115,7 @@ class Pipeline:
     def hurry(self) -> None:
         """Let the thread send at once what waits, without waiting for it."""
         if self._worker.has_started:
-            self._hurried = True
+            self._schedule.hurry()
             self._worker.wake()
 
     def _say_full(self) -> None:
@@ -140,7 +130,7 @@ class Pipeline:
 
     def every(self, seconds: float, callback: Callable[[], object]) -> None:
         """Call `callback` that often in the thread, once it runs, and in every flush and shutdown; it may `add`."""
-        self._periodic.append(_Periodic(seconds, callback, now() + seconds))
+        self._callbacks.add(seconds, callback)
         if self._worker.has_started:
             self._worker.wake()
 
@@ -223,7 +213,7 @@ class Pipeline:
 
     @property
     def _has_work(self) -> bool:
-        return bool(self._periodic) or any(lane.waiting for lane in self._lanes)
+        return bool(self._callbacks) or any(lane.waiting for lane in self._lanes)
 
     def _close(self) -> None:
         for lane in self._lanes:
@@ -247,65 +237,26 @@ class Pipeline:
 
     @never_raises
     def _work(self) -> float:
-        for lane in self._lanes:
-            lane.wake_at = NEVER  # nobody need wake what is awake
-        self._wake_bytes = NEVER
+        self._schedule.stay_awake()
         while self._requests:
             self._serve(self._requests.popleft(), self._worker.sleep)
         if not self._closed:
-            self._collect(now())
-            self._send_due()
+            self._callbacks.run_due()
+            self._schedule.send_due(stop=lambda: bool(self._requests))
         say()
-        return self._rest()
+        pause = min(self._schedule.rest(), self._callbacks.next_due - now())
+        return 0.0 if self._requests else max(0.0, pause)
 
     def _serve(self, request: _Request, sleep: Callable[[float], object]) -> None:
         try:
             if not self._closed:
-                self._collect(math.inf, request.deadline)
+                self._callbacks.run_all(request.deadline)
             if request.close:
                 self._close()
             self._delivery.drain(request.deadline, sleep)
         finally:
             say()
             request.done.set()
-
-    def _collect(self, moment: float, deadline: float = math.inf) -> None:
-        """Run the callbacks that are due, one thread at a time."""
-        if not self._periodic or not self._collecting.acquire(timeout=_bounded(deadline - now())):
-            return
-        try:
-            for periodic in self._periodic:
-                if periodic.due <= moment:
-                    periodic.due = now() + periodic.seconds
-                    never_raises(periodic.callback)()
-        finally:
-            self._collecting.release()
-
-    def _send_due(self) -> None:
-        if self._due == math.inf and self._delivery.is_ready():
-            self._due = now() + self._schedule_delay
-        if now() >= self._due or self._hurried or self._is_urgent():
-            self._hurried = False
-            self._delivery.send_ready(stop=lambda: bool(self._requests))
-            self._due = now() + self._schedule_delay if self._delivery.is_ready() else math.inf
-
-    def _is_urgent(self) -> bool:
-        full = self._room.bytes >= self._max_batch_bytes and self._delivery.next_retry() <= now()
-        return full or self._delivery.is_urgent()
-
-    def _rest(self) -> float:
-        """Say what shall wake the thread, look once more, and return how long it may sleep."""
-        moment = now()
-        for lane in self._lanes:
-            backing_off = lane.resume_at > moment
-            lane.wake_at = NEVER if backing_off else 1 if self._due == math.inf else self._max_batch_items
-        self._wake_bytes = NEVER if self._delivery.next_retry() > moment else self._max_batch_bytes
-        unseen = self._due == math.inf and self._delivery.is_ready()
-        if self._requests or self._closed or self._hurried or unseen or self._is_urgent():
-            return 0.0
-        retry = self._delivery.next_retry()
-        due = min(self._due, retry if retry > moment else math.inf, *(each.due for each in self._periodic), math.inf)
-        return max(0.0, due - now())
 
     # --- forks --------------------------------------------------------------------------------------------------------
 
@@ -324,13 +275,8 @@ class Pipeline:
         """Start with an empty queue and no thread: what was queued is the parent's to send."""
         refused: list[Reason | None] = [lane.refuses for lane in self._lanes]
         self._quieted_by = 0
-        self._exporter.after_fork()
         self._start_over()
+        self._callbacks.start_over()
         for lane, reason in zip(self._lanes, refused, strict=True):
             lane.refuses = reason
-        for periodic in self._periodic:
-            periodic.due = now() + periodic.seconds
-
-
-def _bounded(seconds: float) -> float:
-    return min(max(0.0, seconds), threading.TIMEOUT_MAX)
+        self._exporter.after_fork()

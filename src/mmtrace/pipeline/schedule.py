@@ -1,0 +1,64 @@
+"""When to send: a while after something came, at once where it fills a batch, and again when a retry is due."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from mmtrace.pipeline.clock import now
+from mmtrace.pipeline.delivery import Delivery
+from mmtrace.pipeline.lane import NEVER, Lane
+from mmtrace.pipeline.tally import Room
+
+
+class Schedule:
+    """Belongs to the thread of a pipeline; others only read `wake_bytes` and call `hurry`.
+
+    `delay`: how long the oldest item waits for company. `wake_bytes`: how many bytes wake the thread.
+    """
+
+    def __init__(self, delivery: Delivery, lanes: Sequence[Lane], room: Room, delay: float) -> None:
+        self._delivery = delivery
+        self._lanes = lanes
+        self._room = room
+        self._delay = delay
+        self._due = math.inf
+        self._hurried = False
+        self.wake_bytes = NEVER
+
+    def hurry(self) -> None:
+        """Send at the next turn what waits by then."""
+        self._hurried = True
+
+    def stay_awake(self) -> None:
+        """Ask nobody to wake the thread: it is awake."""
+        self._listen(lambda _: NEVER, NEVER)
+
+    def send_due(self, stop: Callable[[], bool]) -> None:
+        """Send what is due; ends early where `stop` says so."""
+        if self._due == math.inf and self._delivery.is_ready():
+            self._due = now() + self._delay
+        if self._hurried or now() >= self._due or self._is_urgent():
+            self._hurried = False
+            self._delivery.send_ready(stop)
+            self._due = now() + self._delay if self._delivery.is_ready() else math.inf
+
+    def rest(self) -> float:
+        """Say what shall wake the thread, look once more, and return how many seconds it may sleep."""
+        moment, retry = now(), self._delivery.next_retry()
+        waking = 1 if self._due == math.inf else self._delivery.max_items
+        self._listen(
+            lambda lane: NEVER if lane.resume_at > moment else waking,
+            NEVER if retry > moment else self._delivery.max_bytes,
+        )
+        unseen = self._due == math.inf and self._delivery.is_ready()
+        if unseen or self._hurried or self._is_urgent():
+            return 0.0
+        return max(0.0, min(self._due, retry if retry > moment else math.inf) - moment)
+
+    def _listen(self, items: Callable[[Lane], int], size: int) -> None:
+        for lane in self._lanes:
+            lane.wake_at = items(lane)
+        self.wake_bytes = size
+
+    def _is_urgent(self) -> bool:
+        full = self._room.bytes >= self._delivery.max_bytes and self._delivery.next_retry() <= now()
+        return full or self._delivery.is_urgent()
