@@ -18,7 +18,7 @@ from mmtrace.calls.decorate import traced
 from mmtrace.calls.model import Model
 from mmtrace.calls.queues import CarryingQueue
 from mmtrace.pipeline import FlushResult
-from mmtrace.recording import carriers
+from mmtrace.recording import carriers, guard
 from mmtrace.recording.guard import never_raises
 
 __all__ = [
@@ -54,15 +54,15 @@ class Block(Generic[_Shown]):
     __slots__ = ("_begin", "_call", "_show", "_step")
 
     def __init__(self, begin: Callable[[Context], Call | None], show: Callable[[Any], _Shown]) -> None:
-        self._begin = never_raises(begin)
+        self._begin = begin
         self._show = show
 
     def __call__(self, function: _F) -> _F:
         """Return `function` as a function of the same kind, each of whose invocations is such a call."""
-        return traced(self._begin)(function)
+        return traced(self._started)(function)
 
     def __enter__(self) -> _Shown:
-        self._call = call = self._begin(current_context())
+        self._call = call = self._started(current_context())
         self._step: AbstractContextManager[Any] | None = None
         if call is not None:
             self._step = call.step()
@@ -76,6 +76,15 @@ class Block(Generic[_Shown]):
             self._step.__exit__(None, None, None)
         if self._call is not None:
             self._call.end(error)
+
+    def _started(self, parent: Context) -> Call | None:
+        try:
+            return self._begin(parent)
+        except Exception as error:
+            if guard.strict:
+                raise
+            guard.report("begin", f"mmtrace: a call could not be started: {error!r}", error)
+            return None
 
 
 _PART = PartOfCall()

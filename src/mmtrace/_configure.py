@@ -183,7 +183,8 @@ def _put_in_place(parts: Parts) -> None:
         on_spans=settings.content in {"SPAN_ONLY", "SPAN_AND_EVENT"},
         on_events=settings.content in {"EVENT_ONLY", "SPAN_AND_EVENT"},
     )
-    telemetry.install(Telemetry(telemetry.api_tracer(), content))
+    exemplars = settings.exemplar_filter != "always_off"
+    telemetry.install(Telemetry(telemetry.api_tracer(), content, exemplars))
     _arm(parts)
     _watch_this_process(parts)
 
@@ -248,7 +249,7 @@ def _add_metrics(parts: Parts, pipelines: Sequence[Pipeline], traces: Sequence[P
     settings = parts.settings
     readers: list[Any] = []
     for pipeline in pipelines:
-        snapshots = _snapshots(parts, traces, readers, settings.temporality)
+        snapshots = _snapshots(parts, traces, readers, settings.temporality, partial(_is_delivered, pipeline))
         pipeline.every(settings.metric_interval, partial(_push, pipeline, snapshots))
     if "prometheus" in settings.metrics_exporter:
         source = _snapshots(parts, traces, readers, "cumulative")
@@ -258,9 +259,20 @@ def _add_metrics(parts: Parts, pipelines: Sequence[Pipeline], traces: Sequence[P
         _put_meter_provider(parts, readers)
 
 
-def _snapshots(parts: Parts, traces: Sequence[Pipeline], readers: list[Any], preference: str) -> Any:
+def _is_delivered(pipeline: Pipeline, timeout: float) -> bool:
+    """Flush within `timeout` seconds; whether nothing waits any more."""
+    return not pipeline.flush(timeout).waiting
+
+
+def _snapshots(
+    parts: Parts,
+    traces: Sequence[Pipeline],
+    readers: list[Any],
+    preference: str,
+    on_flush: Callable[[float], bool] | None = None,
+) -> Any:
     exponential = parts.settings.histogram_aggregation.startswith("base2")
-    reader = _load("mmtrace.metrics.reader", "OnDemandReader")(preference, exponential=exponential)
+    reader = _load("mmtrace.metrics.reader", "OnDemandReader")(preference, exponential=exponential, on_flush=on_flush)
     readers.append(reader)
     return _load("mmtrace.metrics.snapshot", "Snapshots")(
         telemetry.metrics,

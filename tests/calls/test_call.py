@@ -1,5 +1,6 @@
 import asyncio
 import gc
+import os
 import threading
 
 import pytest
@@ -252,3 +253,15 @@ def test_a_call_that_is_dropped_without_an_end_hurts_nobody(recorded):
     Call.start("forgotten")
     gc.collect()
     assert recorded.take() == []
+
+
+def test_a_call_that_a_fork_copied_ends_only_where_it_was_started(recorded):
+    call = ModelCall.of(Model("forked"))
+    pid = os.fork()
+    if pid == 0:
+        call.end()
+        os._exit(len(recorded.take()) + count_of("forked"))
+    assert os.waitpid(pid, 0)[1] == 0
+    call.end()
+    assert recorded.one().name == "infer forked"
+    assert count_of("forked") == 1

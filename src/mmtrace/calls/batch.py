@@ -16,7 +16,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from mmtrace import attributes as names
 from mmtrace.calls import telemetry
 from mmtrace.calls.call import ModelCall
-from mmtrace.calls.context import current_context, with_span, with_values
+from mmtrace.calls.context import current_context, with_values
 from mmtrace.calls.model import Model
 from mmtrace.calls.outcome import Outcome, outcome_of
 from mmtrace.recording import guard
@@ -93,7 +93,7 @@ class Batch(ModelCall):
             [Link(ticket.span_context) for ticket in tickets if ticket.span_context.is_valid],
             start,
         )
-        super().__init__(model, span, with_span(root, span), start, began, counted=False)
+        super().__init__(model, span, root, start, began, counted=False)
         self._given = given
         self._failed: dict[int, BaseException] = {}
         self.tickets = tickets

@@ -6,11 +6,11 @@ span. `end()` may come from any thread or from a finalizer, as often as it likes
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypedDict
 
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode, TraceFlags, Tracer
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from mmtrace import attributes as names
 from mmtrace.calls import telemetry
@@ -47,17 +47,39 @@ _USAGE: Final = {
 _MEASURED: Final = frozenset({"batch_size", "input_tokens", "output_tokens", "queue_duration", "device_duration"})
 
 
+class Facts(TypedDict, total=False):
+    """What `ModelCall.set` takes: durations in seconds, tokens and sizes as counts, `padding_ratio` from 0 to 1."""
+
+    batch_size: int | None
+    padding_ratio: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    input_bytes: int | None
+    input_shapes: Sequence[str] | None
+    input_dtypes: Sequence[str] | None
+    device: str | None
+    dtype: str | None
+    parameters: int | None
+    phase: str | None
+    queue_duration: float | None
+    device_duration: float | None
+    deadline: float | None
+    deadline_left: float | None
+
+
 class Call:
     """Any operation: a span, the context in which it is current, and one end."""
 
-    __slots__ = ("__weakref__", "_began", "_open", "context", "span", "start_time")
+    __slots__ = ("__weakref__", "_began", "_context", "_open", "_parent", "_process", "span", "start_time")
 
-    def __init__(self, span: Span, context: Context, start_time: int, began: int) -> None:
+    def __init__(self, span: Span, parent: Context, start_time: int, began: int) -> None:
         self.span = span
-        self.context = context
         self.start_time = start_time
+        self._parent = parent
+        self._context: Context | None = None
         self._began = began
         self._open = [True]
+        self._process = telemetry.process
 
     @classmethod
     def start(
@@ -79,7 +101,14 @@ class Call:
         now, began = clock.wall(), clock.monotonic()
         start = now if start_time is None else start_time
         span = (tracer or telemetry.current.tracer).start_span(name, context, kind, attributes, links, start)
-        return cls(span, with_span(context, span), start, began - (now - start))
+        return cls(span, context, start, began - (now - start))
+
+    @property
+    def context(self) -> Context:
+        """The context in which its span is current."""
+        if self._context is None:
+            self._context = with_span(self._parent, self.span)
+        return self._context
 
     @property
     def ended(self) -> bool:
@@ -105,6 +134,8 @@ class Call:
             self._open.pop()
         except IndexError:
             return
+        if self._process is not telemetry.process:
+            return  # a fork copied it: it ends in the process that started it
         self._end_after(clock.monotonic() - self._began, outcome or outcome_of(error), error, error_type)
 
     def _end_after(
@@ -144,9 +175,9 @@ class ModelCall(Call):
     __slots__ = ("_measured", "_outputs", "counted", "model")
 
     def __init__(
-        self, model: Model, span: Span, context: Context, start_time: int, began: int, *, counted: bool
+        self, model: Model, span: Span, parent: Context, start_time: int, began: int, *, counted: bool
     ) -> None:
-        super().__init__(span, context, start_time, began)
+        super().__init__(span, parent, start_time, began)
         self.model = model
         self.counted = counted
         self._measured: dict[str, Any] = {}
@@ -180,7 +211,7 @@ class ModelCall(Call):
             model.series.begin()
             if telemetry.at_first_call:
                 telemetry.run_at_first_call()
-        return cls(model, span, with_span(context, span), start, began, counted=counted)
+        return cls(model, span, context, start, began, counted=counted)
 
     def same_runtime(self, model: Model) -> bool:
         """Whether a call of `model` inside this one is but a part of it."""
@@ -189,47 +220,29 @@ class ModelCall(Call):
 
     def step(self) -> AbstractContextManager[Context]:
         """Return a block in which the call is current, and open: the same runtime's inner calls are parts of it."""
-        return attached(with_open(self.context, self))
+        return attached(with_open(self._parent, self.span, self))
 
-    def set(
-        self,
-        *,
-        batch_size: int | None = None,
-        padding_ratio: float | None = None,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-        input_bytes: int | None = None,
-        input_shapes: Sequence[str] | None = None,
-        input_dtypes: Sequence[str] | None = None,
-        device: str | None = None,
-        dtype: str | None = None,
-        parameters: int | None = None,
-        phase: str | None = None,
-        queue_duration: float | None = None,
-        device_duration: float | None = None,
-        deadline: float | None = None,
-        deadline_left: float | None = None,
-        **unknown: Any,
-    ) -> None:
-        """Record facts of the call; durations in seconds, tokens and sizes as counts.
+    def set(self, **facts: Unpack[Facts]) -> None:
+        """Record facts of the call.
 
         An unknown key is recorded as it is, counted, and logged once.
         """
-        given = locals()
-        for key, attribute in _KEYS.items():
-            value = given[key]
-            if value is not None:
-                self._set(key, attribute, value)
-        for key, value in unknown.items():
-            guard.report(f"call.set({key})", f"mmtrace: call.set() does not know {key!r}; recorded as it is")
-            self.span.set_attribute(key, value)
+        span = self.span
+        given: Mapping[str, Any] = facts
+        for key, value in given.items():
+            attribute = _KEYS.get(key)
+            if attribute is None:
+                self._set_unknown(key, value)
+            elif value is not None:
+                span.set_attribute(attribute, value)
+                if key in _MEASURED:
+                    self._measured[key] = value
+                    if self.model.operation and key in _USAGE:
+                        span.set_attribute(_USAGE[key], value)
 
-    def _set(self, key: str, attribute: str, value: Any) -> None:
-        self.span.set_attribute(attribute, value)
-        if key in _MEASURED:
-            self._measured[key] = value
-        if self.model.operation and key in _USAGE:
-            self.span.set_attribute(_USAGE[key], value)
+    def _set_unknown(self, key: str, value: Any) -> None:
+        guard.report(f"call.set({key})", f"mmtrace: call.set() does not know {key!r}; recorded as it is")
+        self.span.set_attribute(key, value)
 
     def content(self, *, input: Any = None, output: Any = None) -> None:  # noqa: A002  # the pair reads best so
         """Record what the model was given and answered, where content capture is on and the span is recorded.
@@ -278,7 +291,7 @@ class ModelCall(Call):
     def _measure(self, elapsed: int, outcome: Outcome, error_type: str | None) -> bool:
         measured = self._measured
         span_context = self.span.get_span_context()
-        sampled = span_context.trace_flags & TraceFlags.SAMPLED
+        sampled = span_context.trace_flags & TraceFlags.SAMPLED and telemetry.current.exemplars
         outputs = self._outputs
         return self.model.series.end(
             outcome,
@@ -332,7 +345,7 @@ class PipelineCall(Call):
         super()._finish(elapsed, outcome, error, error_type)
         self.span.set_attribute(names.OUTCOME, outcome)
         context = self.span.get_span_context()
-        sampled = context.trace_flags & TraceFlags.SAMPLED
+        sampled = context.trace_flags & TraceFlags.SAMPLED and telemetry.current.exemplars
         ids = {"trace_id": context.trace_id, "span_id": context.span_id} if sampled else {}
         if telemetry.metrics.pipeline(self._name, outcome, error_type or "", elapsed / 1e9, **ids):
             self.span.set_attribute(names.EXEMPLAR, True)

@@ -56,9 +56,9 @@ def with_span(context: Context, span: Span) -> Context:
     return Context({**context, _SPAN_KEY: span})
 
 
-def with_open(context: Context, call: "ModelCall") -> Context:
-    """Return `context` with `call` as the open one of this task or thread."""
-    return Context({**context, _OPEN_KEY: Open(call, here())})
+def with_open(context: Context, span: Span, call: "ModelCall") -> Context:
+    """Return `context` with `span` as its current one, and `call` as the open one of this task or thread."""
+    return Context({**context, _SPAN_KEY: span, _OPEN_KEY: Open(call, here())})
 
 
 class attached:  # noqa: N801  # used like a function, a class because it stands on the hot path

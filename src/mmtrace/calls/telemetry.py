@@ -1,6 +1,7 @@
 """What every call records with: replaced as a whole by `configure()`, the OpenTelemetry API's own until then."""
 
 import json
+import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,10 +43,11 @@ def api_tracer() -> Tracer:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """The tracer and the policies that calls follow."""
+    """The tracer and the policies that calls follow; with `exemplars`, sampled calls may become examples on metrics."""
 
     tracer: Tracer = field(default_factory=api_tracer)
     content: ContentPolicy = field(default_factory=ContentPolicy)
+    exemplars: bool = True
 
 
 metrics: Final = ModelMetrics()
@@ -53,6 +55,9 @@ metrics: Final = ModelMetrics()
 
 at_first_call: Final[deque[Callable[[], object]]] = deque()
 """What the next counted call runs, once: it starts what sends metrics."""
+
+process = object()
+"""Stands for this process: another object in a forked child, where the parent's open calls are only copies."""
 
 current = Telemetry()
 
@@ -73,3 +78,11 @@ def run_at_first_call() -> None:
     while at_first_call:
         with suppress(IndexError):
             at_first_call.pop()()
+
+
+def _start_over_in_child() -> None:
+    global process  # noqa: PLW0603  # of this process
+    process = object()
+
+
+os.register_at_fork(after_in_child=_start_over_in_child)
