@@ -60,7 +60,7 @@ def test_every_standard_variable_is_known():
 
 
 def test_the_markdown_names_every_setting_variable_and_help():
-    text = as_markdown()
+    text = as_markdown(TABLE)
     for row in TABLE:
         assert f"| `{row.name}` |" in text
         assert row.help in text

@@ -6,16 +6,14 @@ its default; an empty variable counts as unset. Sources: https://opentelemetry.i
 and https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Final, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from mmtrace import attributes as names
-from mmtrace.errors import ConfigurationError, nearest
 from mmtrace.export.target import Compression, Target
 from mmtrace.pipeline.signals import Signal
-from mmtrace.recording.guard import report
 from mmtrace.recording.limits import SpanLimits
 from mmtrace.settings.kinds import (
     ANYTHING,
@@ -40,60 +38,10 @@ from mmtrace.settings.kinds import (
     exporters,
     number,
 )
+from mmtrace.settings.rows import PerSignal, Variable, each, otlp, refuse_unknown, rows_of, setting, standard
 
-T = TypeVar("T")
-PerSignal: TypeAlias = tuple[T, T, T]
-"""A value for traces, metrics and logs; indexed by `Signal`."""
-
-_OWN: Final = "MMTRACE_"
 _PLAIN: Final[Compression] = "none"
 _DEFAULT_ENDPOINTS: Final = {"http/protobuf": "http://localhost:4318", "grpc": "http://localhost:4317"}
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """A variable of the environment; `{SIGNAL}` in its name stands for TRACES, METRICS or LOGS."""
-
-    name: str
-    kind: Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One row of the table; `variables` are asked in order, none where only an argument can give the value."""
-
-    name: str
-    default: Any
-    kind: Kind
-    variables: tuple[Variable, ...]
-    help: str
-    per_signal: bool = False
-
-
-def _setting(
-    default: T,
-    kind: Kind,
-    variables: Iterable[str | Variable] | None,
-    help: str,  # noqa: A002 - the word that everybody knows
-    *,
-    per_signal: bool = False,
-    secret: bool = False,
-) -> T:
-    row = {"default": default, "kind": kind, "variables": variables, "help": help, "per_signal": per_signal}
-    made: T = field(default_factory=lambda: default, repr=not secret, metadata=row)
-    return made
-
-
-def _standard(name: str, kind: Kind) -> Variable:
-    return Variable(f"OTEL_{name}", kind)
-
-
-def _otlp(name: str) -> tuple[str, str]:
-    return f"OTEL_EXPORTER_OTLP_{{SIGNAL}}_{name}", f"OTEL_EXPORTER_OTLP_{name}"
-
-
-def _each(value: T) -> PerSignal[T]:
-    return value, value, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,193 +49,191 @@ class Settings:
     """All settings of a process; made by `load`. Times are in seconds, sizes in bytes."""
 
     # who records
-    service: str = _setting("", TEXT, ["OTEL_SERVICE_NAME"], "Name of the service.")
-    version: str = _setting("", TEXT, [], "Version of the service.")
-    resource: Mapping[str, Any] = _setting(
+    service: str = setting("", TEXT, ["OTEL_SERVICE_NAME"], "Name of the service.")
+    version: str = setting("", TEXT, [], "Version of the service.")
+    resource: Mapping[str, Any] = setting(
         {}, ATTRIBUTES, ["OTEL_RESOURCE_ATTRIBUTES"], "More attributes of the resource; sources add up, key by key."
     )
 
     # what is recorded
-    disabled: bool = _setting(
-        False, FLAG, [_standard("SDK_DISABLED", STANDARD_FLAG)], "Record nothing; context still travels."
+    disabled: bool = setting(
+        False, FLAG, [standard("SDK_DISABLED", STANDARD_FLAG)], "Record nothing; context still travels."
     )
-    sampler: Any = _setting(
+    sampler: Any = setting(
         "parentbased_always_on", ANYTHING, ["OTEL_TRACES_SAMPLER"], "Which traces are recorded; a name, or a Sampler."
     )
-    sampler_arg: str | None = _setting(
+    sampler_arg: str | None = setting(
         None, Kind(str), ["OTEL_TRACES_SAMPLER_ARG"], "Argument of the sampler: the ratio, 0 to 1."
     )
-    propagators: tuple[str, ...] = _setting(
+    propagators: tuple[str, ...] = setting(
         ("tracecontext", "baggage"), LIST, ["OTEL_PROPAGATORS"], "Formats in which context is read and written."
     )
-    content: str = _setting(
+    content: str = setting(
         "NO_CONTENT",
         CONTENT,
         ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"],
         "Whether inputs and outputs of models are recorded: NO_CONTENT, SPAN_ONLY, EVENT_ONLY, SPAN_AND_EVENT.",
     )
-    redact: Callable[[str, Any], Any] | None = _setting(
+    redact: Callable[[str, Any], Any] | None = setting(
         None, ANYTHING, None, "`redact(key, value)` returns what may be recorded, or None; an argument only."
     )
-    semconv_genai: str = _setting(
+    semconv_genai: str = setting(
         "1.41", choice("1.41", "next", "dup"), [], "Which GenAI names are written: 1.41, next or both (dup)."
     )
-    max_attributes: int = _setting(
+    max_attributes: int = setting(
         128, COUNT, ["OTEL_ATTRIBUTE_COUNT_LIMIT"], "Most attributes of a span, an event or a link."
     )
-    max_span_attributes: int | None = _setting(
+    max_span_attributes: int | None = setting(
         None, COUNT, ["OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT"], "Most attributes of a span, where that differs."
     )
-    max_event_attributes: int | None = _setting(
+    max_event_attributes: int | None = setting(
         None, COUNT, ["OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT"], "Most attributes of an event, where that differs."
     )
-    max_link_attributes: int | None = _setting(
+    max_link_attributes: int | None = setting(
         None, COUNT, ["OTEL_LINK_ATTRIBUTE_COUNT_LIMIT"], "Most attributes of a link, where that differs."
     )
-    max_attribute_length: int | None = _setting(
+    max_attribute_length: int | None = setting(
         None,
         COUNT,
         ["OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"],
         "Longest text of an attribute, in characters; any by default.",
     )
-    max_span_attribute_length: int | None = _setting(
+    max_span_attribute_length: int | None = setting(
         None,
         COUNT,
         ["OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"],
         "Longest text of a span's attribute, where that differs.",
     )
-    max_events: int = _setting(128, COUNT, ["OTEL_SPAN_EVENT_COUNT_LIMIT"], "Most events of a span.")
-    max_links: int = _setting(128, COUNT, ["OTEL_SPAN_LINK_COUNT_LIMIT"], "Most links of a span.")
+    max_events: int = setting(128, COUNT, ["OTEL_SPAN_EVENT_COUNT_LIMIT"], "Most events of a span.")
+    max_links: int = setting(128, COUNT, ["OTEL_SPAN_LINK_COUNT_LIMIT"], "Most links of a span.")
 
     # which libraries are instrumented
-    instrument: tuple[str, ...] = _setting((), LIST, [], "Instrument only these libraries; all where none is named.")
-    disable: tuple[str, ...] = _setting(
+    instrument: tuple[str, ...] = setting((), LIST, [], "Instrument only these libraries; all where none is named.")
+    disable: tuple[str, ...] = setting(
         (), LIST, ["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"], "Do not instrument these libraries."
     )
-    carriers: Mapping[str, bool] = _setting(
+    carriers: Mapping[str, bool] = setting(
         {}, SWITCHES, [], "Whether a library's messages carry context: `kafka=false,redis=true`."
     )
-    auto: bool = _setting(
+    auto: bool = setting(
         False, FLAG, [], "Configure and instrument when the interpreter starts, as `mmtrace run` does."
     )
-    report: str = _setting("", TEXT, [], "Where a process says at its end what was patched: a file, or `-`.")
+    report: str = setting("", TEXT, [], "Where a process says at its end what was patched: a file, or `-`.")
 
     # where telemetry goes
-    traces_exporter: tuple[str, ...] = _setting(
+    traces_exporter: tuple[str, ...] = setting(
         ("otlp",), exporters("otlp", "console", "file"), ["OTEL_TRACES_EXPORTER"], "Where spans go, or none."
     )
-    metrics_exporter: tuple[str, ...] = _setting(
+    metrics_exporter: tuple[str, ...] = setting(
         ("otlp",),
         exporters("otlp", "prometheus", "console", "file"),
         ["OTEL_METRICS_EXPORTER"],
         "Where metrics go, or none.",
     )
-    logs_exporter: tuple[str, ...] = _setting(
+    logs_exporter: tuple[str, ...] = setting(
         ("otlp",), exporters("otlp", "console", "file"), ["OTEL_LOGS_EXPORTER"], "Where log records go, or none."
     )
-    protocol: PerSignal[str] = _setting(
-        _each("http/protobuf"),
+    protocol: PerSignal[str] = setting(
+        each("http/protobuf"),
         choice("http/protobuf", "grpc"),
-        _otlp("PROTOCOL"),
+        otlp("PROTOCOL"),
         "How OTLP travels.",
         per_signal=True,
     )
-    endpoint: PerSignal[Endpoint | None] = _setting(
-        _each(None),
+    endpoint: PerSignal[Endpoint | None] = setting(
+        each(None),
         ENDPOINT,
-        [Variable(_otlp("ENDPOINT")[0], WHOLE_ENDPOINT), _otlp("ENDPOINT")[1]],
+        [Variable(otlp("ENDPOINT")[0], WHOLE_ENDPOINT), otlp("ENDPOINT")[1]],
         "Address of the receiver: http://localhost:4318 by default, http://localhost:4317 for grpc. Over HTTP the path "
         "of the signal is added, but not to the address of one signal.",
         per_signal=True,
     )
-    headers: PerSignal[Mapping[str, str]] = _setting(
-        _each({}),
+    headers: PerSignal[Mapping[str, str]] = setting(
+        each({}),
         PAIRS,
-        _otlp("HEADERS"),
+        otlp("HEADERS"),
         "Headers of every request: `key=value,key=value`.",
         per_signal=True,
         secret=True,
     )
-    compression: PerSignal[Compression] = _setting(
-        _each(_PLAIN),
+    compression: PerSignal[Compression] = setting(
+        each(_PLAIN),
         choice("none", "gzip", "deflate"),
-        _otlp("COMPRESSION"),
+        otlp("COMPRESSION"),
         "Compression of requests; deflate over HTTP only.",
         per_signal=True,
     )
-    timeout: PerSignal[float] = _setting(
-        _each(10.0),
+    timeout: PerSignal[float] = setting(
+        each(10.0),
         SECONDS,
-        [Variable(name, OTLP_TIMEOUT) for name in _otlp("TIMEOUT")],
+        [Variable(name, OTLP_TIMEOUT) for name in otlp("TIMEOUT")],
         "Longest time of one request. The standard variables are in milliseconds; below 100 they are taken as seconds.",
         per_signal=True,
     )
-    certificate: PerSignal[str | None] = _setting(
-        _each(None), TEXT, _otlp("CERTIFICATE"), "File with the certificates to trust, PEM.", per_signal=True
+    certificate: PerSignal[str | None] = setting(
+        each(None), TEXT, otlp("CERTIFICATE"), "File with the certificates to trust, PEM.", per_signal=True
     )
-    client_key: PerSignal[str | None] = _setting(
-        _each(None), TEXT, _otlp("CLIENT_KEY"), "File with the client's private key, PEM.", per_signal=True
+    client_key: PerSignal[str | None] = setting(
+        each(None), TEXT, otlp("CLIENT_KEY"), "File with the client's private key, PEM.", per_signal=True
     )
-    client_certificate: PerSignal[str | None] = _setting(
-        _each(None), TEXT, _otlp("CLIENT_CERTIFICATE"), "File with the client's certificate, PEM.", per_signal=True
+    client_certificate: PerSignal[str | None] = setting(
+        each(None), TEXT, otlp("CLIENT_CERTIFICATE"), "File with the client's certificate, PEM.", per_signal=True
     )
-    insecure: PerSignal[bool] = _setting(
-        _each(False),
+    insecure: PerSignal[bool] = setting(
+        each(False),
         FLAG,
-        [Variable(name, STANDARD_FLAG) for name in _otlp("INSECURE")],
+        [Variable(name, STANDARD_FLAG) for name in otlp("INSECURE")],
         "gRPC without TLS where the endpoint has no scheme.",
         per_signal=True,
     )
-    http_proxy: str = _setting("", TEXT, ["http_proxy", "HTTP_PROXY"], "Proxy for http:// receivers.", secret=True)
-    https_proxy: str = _setting("", TEXT, ["https_proxy", "HTTPS_PROXY"], "Proxy for https:// receivers.", secret=True)
-    no_proxy: tuple[str, ...] = _setting((), LIST, ["no_proxy", "NO_PROXY"], "Hosts and domains without a proxy, or *.")
-    file: str = _setting("mmtrace.jsonl", TEXT, [], "Where the exporter `file` writes, one JSON object a line.")
-    prometheus_host: str = _setting(
+    http_proxy: str = setting("", TEXT, ["http_proxy", "HTTP_PROXY"], "Proxy for http:// receivers.", secret=True)
+    https_proxy: str = setting("", TEXT, ["https_proxy", "HTTPS_PROXY"], "Proxy for https:// receivers.", secret=True)
+    no_proxy: tuple[str, ...] = setting((), LIST, ["no_proxy", "NO_PROXY"], "Hosts and domains without a proxy, or *.")
+    file: str = setting("mmtrace.jsonl", TEXT, [], "Where the exporter `file` writes, one JSON object a line.")
+    prometheus_host: str = setting(
         "localhost", TEXT, ["OTEL_EXPORTER_PROMETHEUS_HOST"], "Where the Prometheus endpoint listens."
     )
-    prometheus_port: int = _setting(
+    prometheus_port: int = setting(
         9464, COUNT, ["OTEL_EXPORTER_PROMETHEUS_PORT"], "Port of the Prometheus endpoint; 0 takes a free one."
     )
 
     # how it gets there
-    schedule_delay: float = _setting(
-        1.0, SECONDS, [_standard("BSP_SCHEDULE_DELAY", MILLISECONDS)], "Longest wait of a span before it is sent."
+    schedule_delay: float = setting(
+        1.0, SECONDS, [standard("BSP_SCHEDULE_DELAY", MILLISECONDS)], "Longest wait of a span before it is sent."
     )
-    export_timeout: float = _setting(
-        30.0, SECONDS, [_standard("BSP_EXPORT_TIMEOUT", MILLISECONDS)], "Longest time of one batch, retries included."
+    export_timeout: float = setting(
+        30.0, SECONDS, [standard("BSP_EXPORT_TIMEOUT", MILLISECONDS)], "Longest time of one batch, retries included."
     )
-    queue_bytes: int = _setting(64 << 20, SOME, [], "Most bytes that wait to be sent; a span takes some 500.")
-    queue_items: int = _setting(65_536, SOME, ["OTEL_BSP_MAX_QUEUE_SIZE"], "Most spans and records that wait.")
-    batch_items: int = _setting(512, SOME, ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"], "Most spans and records of one request.")
-    batch_bytes: int = _setting(7 << 19, SOME, [], "Largest request; receivers over gRPC take 4 MiB as a rule.")
-    shutdown_timeout: float = _setting(5.0, SECONDS, [], "Longest time that the end of the process waits for delivery.")
-    on_sigterm: bool = _setting(
-        False, FLAG, [], "Deliver what waits on SIGTERM, then end as before; takes the handler."
-    )
+    queue_bytes: int = setting(64 << 20, SOME, [], "Most bytes that wait to be sent; a span takes some 500.")
+    queue_items: int = setting(65_536, SOME, ["OTEL_BSP_MAX_QUEUE_SIZE"], "Most spans and records that wait.")
+    batch_items: int = setting(512, SOME, ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"], "Most spans and records of one request.")
+    batch_bytes: int = setting(7 << 19, SOME, [], "Largest request; receivers over gRPC take 4 MiB as a rule.")
+    shutdown_timeout: float = setting(5.0, SECONDS, [], "Longest time that the end of the process waits for delivery.")
+    on_sigterm: bool = setting(False, FLAG, [], "Deliver what waits on SIGTERM, then end as before; takes the handler.")
 
     # metrics
-    metric_interval: float = _setting(
+    metric_interval: float = setting(
         60.0,
         number(0.001),
-        [_standard("METRIC_EXPORT_INTERVAL", number(0.001, scale=1e-3))],
+        [standard("METRIC_EXPORT_INTERVAL", number(0.001, scale=1e-3))],
         "Time between snapshots.",
     )
-    metric_timeout: float = _setting(
-        30.0, SECONDS, [_standard("METRIC_EXPORT_TIMEOUT", MILLISECONDS)], "Longest time to collect a snapshot."
+    metric_timeout: float = setting(
+        30.0, SECONDS, [standard("METRIC_EXPORT_TIMEOUT", MILLISECONDS)], "Longest time to collect a snapshot."
     )
-    temporality: str = _setting(
+    temporality: str = setting(
         "cumulative",
         choice("cumulative", "delta", "lowmemory"),
         ["OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"],
         "Whether metrics are totals or growth: cumulative, delta or lowmemory.",
     )
-    histogram_aggregation: str = _setting(
+    histogram_aggregation: str = setting(
         "explicit_bucket_histogram",
         choice("explicit_bucket_histogram", "base2_exponential_bucket_histogram"),
         ["OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"],
         "Buckets of the application's own histograms.",
     )
-    exemplar_filter: str = _setting(
+    exemplar_filter: str = setting(
         "trace_based",
         choice("trace_based", "always_on", "always_off"),
         ["OTEL_METRICS_EXEMPLAR_FILTER"],
@@ -301,8 +247,8 @@ class Settings:
         Raises ConfigurationError for an unknown argument, an unknown MMTRACE_* variable, and a wrong value; a wrong
         number or flag in an OTEL_* variable is warned of and left out.
         """
-        _refuse_unknown(environ, arguments)
-        return cls(**{row.name: _value(row, environ, arguments.get(row.name)) for row in TABLE})
+        refuse_unknown(TABLE, environ, arguments)
+        return cls(**{row.name: row.value(environ, arguments.get(row.name)) for row in TABLE})
 
     @property
     def service_name(self) -> str:
@@ -369,89 +315,9 @@ class Settings:
         return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _or(value: T | None, default: T) -> T:
+def _or(value: int | None, default: int) -> int:
     return default if value is None else value
 
 
-def _rows() -> Iterator[Setting]:
-    for each in fields(Settings):
-        row = dict(each.metadata)
-        row["variables"] = tuple(_variables(each.name, row["kind"], row["variables"]))
-        yield Setting(name=each.name, **row)
-
-
-def _variables(name: str, kind: Kind, standard: Iterable[str | Variable] | None) -> Iterator[Variable]:
-    if standard is not None:
-        for variable in (_OWN + name.upper(), *standard):
-            yield variable if isinstance(variable, Variable) else Variable(variable, kind)
-
-
-TABLE: Final = tuple(_rows())
+TABLE: Final = tuple(rows_of(Settings))
 """All settings, in the order in which they are documented."""
-
-
-def _refuse_unknown(environ: Mapping[str, str], arguments: Mapping[str, Any]) -> None:
-    known = {row.name for row in TABLE}
-    for name in arguments:
-        if name not in known:
-            raise ConfigurationError(f"there is no setting {name!r}: {nearest(name, known)}")
-    variables = {variable.name for row in TABLE for variable in row.variables if variable.name.startswith(_OWN)}
-    for name in environ:
-        if name.startswith(_OWN) and name not in variables:
-            raise ConfigurationError(f"there is no variable {name}: {nearest(name, variables)}")
-
-
-def _value(row: Setting, environ: Mapping[str, str], argument: Any) -> Any:
-    if not row.per_signal:
-        return _chosen(row, environ, argument, "")
-    return tuple(_chosen(row, environ, argument, signal.name) for signal in Signal)
-
-
-def _chosen(row: Setting, environ: Mapping[str, str], argument: Any, signal: str) -> Any:
-    default = row.default[0] if row.per_signal else row.default
-    given = list(_given(row, environ, argument, signal))
-    if row.kind.merges:
-        return {key: value for source in reversed(given) for key, value in source.items()}
-    return given[0] if given else default
-
-
-def _given(row: Setting, environ: Mapping[str, str], argument: Any, signal: str) -> Iterator[Any]:
-    """Yield what the sources say, the strongest first."""
-    if argument is not None:
-        yield _read(row.kind, argument, row.name)
-    for variable in row.variables:
-        name = variable.name.format(SIGNAL=signal)
-        text = environ.get(name, "").strip()
-        if not text:
-            continue
-        try:
-            yield _read(variable.kind, text, name)
-        except ConfigurationError as error:
-            if name.startswith(_OWN) or not variable.kind.lenient:
-                raise
-            report(f"mmtrace.settings {name}", f"mmtrace: {error}; it is left out")
-
-
-def _read(kind: Kind, value: Any, where: str) -> Any:
-    try:
-        return kind.read(value)
-    except ValueError as error:
-        raise ConfigurationError(f"{where}={value!r} is wrong: {error}") from None
-
-
-def as_markdown() -> str:
-    """Return the table of all settings for the documentation."""
-    lines = ["| argument | variables | default | meaning |", "|---|---|---|---|"]
-    for row in TABLE:
-        variables = ", ".join(f"`{variable.name.replace('{SIGNAL}', '*')}`" for variable in row.variables)
-        lines.append(
-            f"| `{row.name}` | {variables or 'none'} | {_shown(row)} | {row.help.replace('|', chr(92) + '|')} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _shown(row: Setting) -> str:
-    default = row.default[0] if row.per_signal else row.default
-    if default is None or default in ("", (), {}):
-        return ""
-    return f"`{','.join(default) if isinstance(default, tuple) else default}`"
