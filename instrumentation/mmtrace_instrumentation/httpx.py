@@ -1,15 +1,18 @@
 """httpx and httpx2: each request that a client puts on the wire, redirects and authentication included."""
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 from mmtrace.instrumenting import Instrumentation, Patch
 from mmtrace_instrumentation.shapes import http
 
+_Wrapper = Generator[Any, Any, None]
 
-def _send(wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Generator[Any, Any, None]:
+
+def _send(library: str, wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Wrapper:
     request = args[0] if args else kwargs["request"]
-    with http.client(request.method, str(request.url)) as exchange:
+    with http.client(library, request.method, str(request.url)) as exchange:
         sent = _with_headers(request, exchange.headers(request.headers))
         try:
             response = yield (sent,), {}
@@ -35,8 +38,8 @@ def _of(library: str, versions: str) -> Instrumentation:
         patches=(
             Patch(f"{library}:Client.send", http.one_call),
             Patch(f"{library}:AsyncClient.send", http.one_call),
-            Patch(f"{library}:Client._send_single_request", _send),
-            Patch(f"{library}:AsyncClient._send_single_request", _send),
+            Patch(f"{library}:Client._send_single_request", partial(_send, library)),
+            Patch(f"{library}:AsyncClient._send_single_request", partial(_send, library)),
         ),
         superseded_by=("opentelemetry.instrumentation.httpx",),
     )

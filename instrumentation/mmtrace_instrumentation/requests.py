@@ -17,7 +17,7 @@ def _call(wrapped: Any, session: Any, args: tuple[Any, ...], kwargs: dict[str, A
 
 def _send(wrapped: Any, adapter: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Generator[Any, Any, None]:
     request = args[0] if args else kwargs.pop("request")
-    with http.client(request.method, request.url) as exchange:
+    with http.client("requests", request.method, request.url) as exchange:
         sent = copy.copy(request)
         sent.headers = exchange.headers(request.headers)
         try:

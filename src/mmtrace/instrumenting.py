@@ -23,7 +23,7 @@ from mmtrace.calls import (
 )
 from mmtrace.calls.context import open_call, with_span
 from mmtrace.calls.iterators import traced_async_iterator, traced_iterator
-from mmtrace.patching import Instrumentation, Options, Patch
+from mmtrace.patching import Instrumentation, Options, Patch, options
 from mmtrace.recording.carriers import Envelope, extract, inject
 from mmtrace.recording.guard import never_raises, report
 
@@ -54,6 +54,7 @@ __all__ = [
     "inject",
     "never_raises",
     "open_call",
+    "options",
     "outcome_of",
     "report",
     "suppress",

@@ -8,11 +8,14 @@ import time
 import pytest
 import uvicorn
 from opentelemetry import propagate
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from mmtrace.patching.engine import Engine
 from mmtrace.patching.options import Options, options, put_options
 from mmtrace.recording.propagation import propagator_from
 from mmtrace.testing import record_spans
+from mmtrace_instrumentation.shapes import exchange
 
 
 @pytest.fixture
@@ -46,6 +49,26 @@ def instrument():
     yield apply
     engine.undo()
     put_options(before)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Returns the points of a metric that was measured in this test: `measured("http.client.request.duration")`."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    monkeypatch.setattr(exchange, "get_meter", provider.get_meter)
+    exchange.histogram.cache_clear()
+
+    def points(name):
+        data = reader.get_metrics_data()
+        metrics = [metric for scope in data.resource_metrics[0].scope_metrics for metric in scope.metrics]
+        (metric,) = (metric for metric in metrics if metric.name == name)
+        assert metric.unit == "s"
+        return metric.data.data_points
+
+    yield points
+    exchange.histogram.cache_clear()
+    provider.shutdown()
 
 
 @pytest.fixture

@@ -481,6 +481,35 @@ def test_what_is_suppressed_is_not_traced(instrument, servicer, spans):
         assert "traceparent" not in dict(servicer.metadata)
 
 
+def test_durations_are_measured_by_the_metrics_of_the_convention(channel, target, take, measured):
+    channel.unary_unary(path("unary"))(b"")
+    assert len(list(channel.unary_stream(path("stream"))(b""))) == 3
+    with pytest.raises(grpc.RpcError):
+        channel.unary_unary(path("fails"))(b"")
+    take(6)
+    clients = {point.attributes["rpc.method"]: point for point in measured("rpc.client.call.duration")}
+    servers = {point.attributes["rpc.method"]: point for point in measured("rpc.server.call.duration")}
+    assert clients.keys() == servers.keys() == {"test.Echo/unary", "test.Echo/stream", "test.Echo/fails"}
+    assert dict(clients["test.Echo/fails"].attributes) == {
+        "rpc.system.name": "grpc",
+        "rpc.method": "test.Echo/fails",
+        "rpc.response.status_code": "UNKNOWN",
+        "error.type": "UNKNOWN",
+        "server.address": "127.0.0.1",
+        "server.port": int(target.rpartition(":")[2]),
+    }
+    assert servers["test.Echo/fails"].attributes["error.type"] == "ValueError"
+    assert "error.type" not in servers["test.Echo/unary"].attributes
+
+
+def test_metadata_can_be_switched_off(instrument, servicer, take):
+    instrument("grpc", carriers={"grpc": False})
+    with running(servicer) as target, grpc.insecure_channel(target) as channel:
+        channel.unary_unary(path("unary"))(b"")
+    assert "traceparent" not in dict(servicer.metadata)
+    take(2)
+
+
 def test_attributes_of_a_handler_stay(servicer, patched, take):
     with futures.ThreadPoolExecutor(1, "special") as special:
 

@@ -4,9 +4,7 @@ import threading
 import httpx
 import httpx2
 import pytest
-from opentelemetry import baggage, context, metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry import baggage, context, trace
 
 import mmtrace
 from mmtrace.instrumenting import suppress
@@ -224,23 +222,38 @@ def test_requests_of_many_threads_are_each_in_the_trace_of_their_own_caller(libr
             assert callers[span.parent_span_id] == f"caller {span.attributes['url.full'].rpartition('/')[2]}"
 
 
-def test_durations_are_measured_by_the_metrics_of_the_convention(library, server, spans, monkeypatch):
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    monkeypatch.setattr(metrics, "get_meter_provider", lambda: provider)
-    from mmtrace_instrumentation.shapes import exchange
-
-    exchange.histogram.cache_clear()
-    monkeypatch.setattr(exchange, "get_meter", provider.get_meter)
-    with library.Client() as client:
-        client.get(server)
-        client.get(f"{server}/status/404")
-    (metric,) = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
-    assert (metric.name, metric.unit) == ("http.client.request.duration", "s")
-    points = {point.attributes["http.response.status_code"]: point for point in metric.data.data_points}
-    assert points[404].attributes["error.type"] == "404"
+def test_durations_are_measured_by_the_metric_of_the_convention(get, server, spans, measured):
+    get(server)
+    get(f"{server}/status/404")
+    points = {
+        point.attributes["http.response.status_code"]: point for point in measured("http.client.request.duration")
+    }
+    assert dict(points[404].attributes) == {
+        "http.request.method": "GET",
+        "http.response.status_code": 404,
+        "error.type": "404",
+        "server.address": "127.0.0.1",
+        "server.port": int(server.rpartition(":")[2]),
+        "network.protocol.version": "1.1",
+    }
     assert "error.type" not in points[200].attributes and points[200].count == 1
     assert points[200].explicit_bounds[0] == 0.005
-    exchange.histogram.cache_clear()
-    provider.shutdown()
+    spans.take()
+
+
+def test_headers_can_be_switched_off(instrument, server, spans):
+    instrument("httpx", carriers={"httpx": False})
+    assert traceparents(httpx.get(server)) == []
+    spans.take()
+
+
+def test_baggage_for_hosts_of_model_apis_can_be_asked_for(instrument, spans):
+    instrument("httpx", carriers={"baggage_to_model_apis": True})
+    seen = []
+    transport = httpx.MockTransport(lambda request: seen.append(request.headers.get("baggage")) or httpx.Response(200))
+    token = context.attach(baggage.set_baggage("user", "42"))
+    with httpx.Client(transport=transport) as client:
+        client.get("https://api.anthropic.com/v1/messages")
+    context.detach(token)
+    assert seen == ["user=42"]
     spans.take()

@@ -479,3 +479,20 @@ def test_many_requests_at_once_keep_their_traces_apart(server, take):
         thread.join()
     taken = {f"00-{span.trace_id:032x}-{span.parent_span_id:016x}-01": text(span) for span in take(32)}
     assert taken == answers
+
+
+def test_durations_are_measured_by_the_metric_of_the_convention(server, take, measured):
+    httpx.get(f"{server}/items/1")
+    httpx.get(f"{server}/items/2")
+    httpx.get(f"{server}/fails")
+    take(3)
+    points = {point.attributes["http.route"]: point for point in measured("http.server.request.duration")}
+    assert points["/items/{id}"].count == 2
+    assert dict(points["/fails"].attributes) == {
+        "http.request.method": "GET",
+        "http.route": "/fails",
+        "http.response.status_code": 500,
+        "error.type": "ValueError",
+        "url.scheme": "http",
+        "network.protocol.version": "1.1",
+    }

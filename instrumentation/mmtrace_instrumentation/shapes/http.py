@@ -4,12 +4,14 @@ A library file says where a request is sent and how its status is read:
 
     def _send(wrapped, client, args, kwargs):
         request = args[0]
-        with http.client(request.method, str(request.url)) as exchange:
+        with http.client("library", request.method, str(request.url)) as exchange:
             sent = ...                                  # a copy of the request with exchange.headers(request.headers)
             response = yield (sent,), kwargs
             exchange.answered(response.status_code, response.http_version)
 
-The span ends when the headers of the answer are there; its body may stream on for as long as it likes.
+The span ends when the headers of the answer are there; its body may stream on for as long as it likes. The option
+`carriers` turns off the headers of a library by its name, and turns on, as `baggage_to_model_apis`, baggage for hosts
+that serve models to anybody, who get none unless that is asked for.
 https://opentelemetry.io/docs/specs/semconv/http/
 """
 
@@ -23,7 +25,7 @@ from urllib.parse import urlsplit
 from typing_extensions import Self
 
 from mmtrace import attributes as names
-from mmtrace.instrumenting import SpanKind, inject, never_raises, suppressed
+from mmtrace.instrumenting import SpanKind, inject, never_raises, options, suppressed
 from mmtrace_instrumentation.shapes.exchange import Exchange, Untraced
 
 _H = TypeVar("_H", bound=Mapping[str, str])
@@ -45,7 +47,7 @@ _MODEL_HOSTS: Final = re.compile(
     r"|api\.(?:mistral|cohere|perplexity|together|fireworks|groq|deepseek|x)\.(?:ai|com|xyz)|openrouter\.ai"
     r"|(?:router|api-inference)\.huggingface\.co|bedrock-runtime\.[a-z0-9-]+\.amazonaws\.com)$"
 )
-"""Hosts of APIs that serve models to anybody: what is in the baggage of a request is none of their business."""
+"""Hosts of APIs that serve models to anybody."""
 
 
 # --- what clients and servers share ---------------------------------------------------------------------------------
@@ -92,14 +94,15 @@ def protocol_version(version: object) -> str:
 class ClientRequest(Exchange):
     """One request on the wire, until the headers of its answer."""
 
-    __slots__ = ("_failed", "_labels")
+    __slots__ = ("_failed", "_labels", "_library")
 
-    _labels: dict[str, Any]
     _failed: str | None
+    _labels: dict[str, Any]
+    _library: str
 
     @classmethod
-    def sending(cls, method: str, url: str) -> Self:
-        """Start the request of `url`."""
+    def sending(cls, library: str, method: str, url: str) -> Self:
+        """Start the request of `url` by `library`."""
         name, labels = method_attributes(method)
         parts = urlsplit(url)
         labels.update(address_attributes(parts.netloc, parts.scheme))
@@ -107,7 +110,7 @@ class ClientRequest(Exchange):
         if resent := _resends():
             attributes[names.HTTP_REQUEST_RESEND_COUNT] = resent
         request = cls.start(name, kind=SpanKind.CLIENT, attributes=attributes)
-        request._labels, request._failed = labels, None
+        request._library, request._labels, request._failed = library, labels, None
         return request
 
     def headers(self, present: _H) -> _H:
@@ -117,16 +120,24 @@ class ClientRequest(Exchange):
     @never_raises
     def _with_context(self, present: _H) -> _H:
         headers: Any = present.copy()  # type: ignore[attr-defined]  # every mapping of headers has it
-        carried: dict[str, str] = {}
-        inject(carried, self.context)
-        if "traceparent" in headers:
-            carried.pop("tracestate", None)
-        if _MODEL_HOSTS.search(self._labels.get(names.SERVER_ADDRESS, "")):
-            carried.pop("baggage", None)
-        for name, value in carried.items():
+        for name, value in self._carried(headers).items():
             if name not in headers:
                 headers[name] = value
         return cast("_H", headers)
+
+    def _carried(self, present: Any) -> dict[str, str]:
+        carried: dict[str, str] = {}
+        chosen = options()
+        if chosen.carries(self._library):
+            inject(carried, self.context)
+        if "traceparent" in present:
+            carried.pop("tracestate", None)
+        if not chosen.carries("baggage_to_model_apis", default=False) and self._is_for_a_model_api():
+            carried.pop("baggage", None)
+        return carried
+
+    def _is_for_a_model_api(self) -> bool:
+        return _MODEL_HOSTS.search(self._labels.get(names.SERVER_ADDRESS, "")) is not None
 
     @never_raises
     def answered(self, status: int, version: object = None) -> None:
@@ -164,9 +175,9 @@ class _NotSent(Untraced):
 _NOT_SENT: Final = _NotSent()
 
 
-def client(method: str, url: str) -> ClientRequest | _NotSent:
-    """Return the block in which one request of `url` is sent, until the headers of its answer are there."""
-    return _NOT_SENT if suppressed() else ClientRequest.sending(method or "", url or "")
+def client(library: str, method: str, url: str) -> ClientRequest | _NotSent:
+    """Return the block in which `library` sends one request of `url`, until the headers of its answer are there."""
+    return _NOT_SENT if suppressed() else ClientRequest.sending(library, method or "", url or "")
 
 
 @never_raises

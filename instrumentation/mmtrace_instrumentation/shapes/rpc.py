@@ -34,6 +34,7 @@ from mmtrace.instrumenting import (
     extract,
     inject,
     never_raises,
+    options,
     outcome_of,
     suppressed,
     traced_async_iterator,
@@ -134,7 +135,8 @@ class ClientCall(RpcCall):
 
     def _carried(self) -> Iterable[tuple[str, str]]:
         carrier: dict[str, str] = {}
-        inject(carrier, self.context)
+        if options().carries(self._labels[names.RPC_SYSTEM_NAME]):
+            inject(carrier, self.context)
         return carrier.items()
 
     def requests(self, stream: Iterator[Any]) -> Iterator[Any]:
