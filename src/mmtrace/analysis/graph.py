@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanKind
 from mmtrace.analysis.calls import Calls, is_batch, is_share, outcome
 from mmtrace.analysis.percentiles import percentile
 from mmtrace.analysis.self_time import self_time
+from mmtrace.analysis.where import Share, time_spent
 from mmtrace.spans import SpanData, Trace
 
 
@@ -28,7 +29,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class NodeFigures:
-    """How often a node was called and how that ended; `share` is its part of the time that all nodes took."""
+    """How often a node was called and how that ended; `share` is its part of the time of all traces."""
 
     node: Node
     calls: int
@@ -139,15 +140,24 @@ class _Spans:
             if self.node.get((span.trace_id, span.parent_span_id or 0)) != node and not is_batch(span):
                 yield node, span
 
-    def seconds(self) -> Counter[Node]:
-        """Return how long each node worked or waited itself; the time of a batch is in the requests that it served."""
-        found: Counter[Node] = Counter()
+    def seconds(self) -> dict[Node, float]:
+        """Return how much of the time of the traces each node took; that of a batch is in the requests it served."""
+        found: defaultdict[Node, float] = defaultdict(float)
         for trace in self.traces:
-            if not is_batch(trace.root):
-                for span in trace.spans:
-                    node = self.node[span.trace_id, span.span_id]
-                    found[node] += self_time(trace, span).seconds  # type: ignore[assignment]  # counts seconds
+            for share in () if is_batch(trace.root) else time_spent(trace).shares:
+                weights = self._weights(share, trace)
+                whole = sum(weight for _, weight in weights) or 1.0
+                for node, weight in weights:
+                    found[node] += share.seconds * weight / whole
         return found
+
+    def _weights(self, share: Share, trace: Trace) -> list[tuple[Node, float]]:
+        """Say by what parts a share belongs to nodes: a model's to where it ran, other time to who worked itself."""
+        if share.model is None:
+            own = (span for span in trace.spans if self.node[span.trace_id, span.span_id].model is None)
+            return [(Node(span.service), self_time(trace, span).seconds) for span in own]
+        spans = (trace.by_id[key] for key in share.spans)
+        return [(Node(span.service, share.model), span.duration) for span in spans]
 
 
 def _queued(span: SpanData) -> bool:

@@ -59,7 +59,7 @@ class _Tally:
     batches: list[float] = field(default_factory=list)
     sizes: list[float] = field(default_factory=list)
     tokens: list[float] = field(default_factory=list)
-    seconds: Counter[Phase] = field(default_factory=Counter)
+    seconds: defaultdict[Phase, float] = field(default_factory=lambda: defaultdict(float))
 
     def add_call(self, span: SpanData) -> None:
         self.services[span.service] = None
@@ -112,7 +112,7 @@ def model_figures(traces: Iterable[Trace], start_ns: int, end_ns: int, parts: in
 def _add_time(tallies: defaultdict[str, _Tally], spent: TimeSpent) -> None:
     for share in spent.shares:
         if share.model is not None:
-            tallies[share.model].seconds[share.phase] += share.seconds  # type: ignore[assignment]  # counts seconds
+            tallies[share.model].seconds[share.phase] += share.seconds
 
 
 @dataclass(frozen=True, slots=True)

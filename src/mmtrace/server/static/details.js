@@ -46,7 +46,7 @@ export class Details {
   #parts(found, row) {
     const ends = this.links.list(this.links.ends(row));
     return [
-      h("p", { className: "sub" }, h("span", { className: "chip" }, h("i"), found.service), h("span", { textContent: found.kind }),
+      h("p", { className: "sub" }, h("span", { className: "chip", title: found.service }, h("i"), h("span", { textContent: found.service })), h("span", { textContent: found.kind }),
         h("time", { dateTime: found.start, textContent: found.start })),
       found.error && h("p", { className: "failure", textContent: found.message || "It failed, and says no more." }),
       found.model.length && h("div", { className: "block" }, this.#pairs(found.model)),

@@ -8,7 +8,8 @@ const rows = byId("rows");
 const news = byId("news");
 const HELD = 2000; // a pointer that moved over the table so lately is reading it
 const held = new Map();
-let touched = 0;
+let settling = 0;
+let touched = -HELD;
 
 const all = () => [...rows.children];
 const plot = new Plot(byId("plot"), byId("tip"));
@@ -31,9 +32,17 @@ async function refresh() {
   byId("first")?.remove();
   byId("found").hidden = false;
   document.querySelector(".none:not(:has([href*=limit]))")?.remove();
-  if (reading() || rows.dataset.order) offer();
-  else show();
+  settle();
   draw();
+}
+
+// Shows what is held as soon as nobody reads; until then a button offers it.
+function settle() {
+  if (!held.size) return;
+  if (!reading() && !rows.dataset.order) return show();
+  offer();
+  clearTimeout(settling);
+  settling = setTimeout(settle, HELD);
 }
 
 // A trace that grew: new figures in the row that is there, which stays the same link.
@@ -67,7 +76,6 @@ news.addEventListener("click", () => {
   scrollTo({ top: 0 });
 });
 rows.addEventListener("pointermove", () => (touched = performance.now()));
-rows.addEventListener("pointerleave", () => setTimeout(() => !reading() && held.size && show(), HELD + 100));
 
 function step(by) {
   const links = all().map((row) => row.querySelector("a"));
