@@ -10,7 +10,7 @@ from mmtrace.server.refusals import Refusal
 LIMIT: Final = 16 << 20
 """Bytes of a body, and of what it unpacks to."""
 _DRAINED: Final = 4 * LIMIT
-"""A sender reads the answer only after it has sent all: bodies up to here are read to their end and forgotten."""
+"""Bytes of a body that are read at most, though most of them are forgotten."""
 _IN_FLIGHT: Final = 4 * LIMIT
 """Bytes of all bodies that are being read or decoded at a time."""
 
@@ -25,11 +25,12 @@ class Room:
     def __init__(self) -> None:
         self._taken = 0
 
-    def take(self, size: int) -> None:
-        """Take room for `size` bytes. Raises Refusal where there is none."""
+    def take(self, size: int) -> bool:
+        """Take room for `size` bytes, or return False where there is none."""
         if self._taken + size > _IN_FLIGHT:
-            raise Refusal(503, "too many requests at a time; send this one again", {"Retry-After": "1"})
+            return False
         self._taken += size
+        return True
 
     def give_back(self, size: int) -> None:
         """Give room back."""
@@ -37,7 +38,10 @@ class Room:
 
 
 class Body:
-    """The body of one request with the room that it takes; a context manager gives the room back."""
+    """The body of one request with the room that it takes; a context manager gives the room back.
+
+    A sender reads the answer only after it has sent all: what is not taken is read to its end and forgotten.
+    """
 
     def __init__(self, request: Request, room: Room) -> None:
         self._request = request
@@ -63,17 +67,27 @@ class Body:
     async def _read(self) -> bytes:
         chunks: list[bytes] = []
         size = 0
+        refusal: Refusal | None = None
         async for chunk in self._request.stream():
             size += len(chunk)
-            if size > _DRAINED:
-                break
-            if size <= LIMIT:
-                self._room.take(len(chunk))
-                self._taken += len(chunk)
+            if size > LIMIT:
+                refusal = too_large()
+            elif refusal is None and not self._take(len(chunk)):
+                refusal = Refusal(503, "too many requests at a time; send this one again", {"Retry-After": "1"})
+            if refusal is None:
                 chunks.append(chunk)
-        if size > LIMIT:
-            raise too_large()
+            elif size > _DRAINED:
+                break
+            else:
+                chunks.clear()
+        if refusal is not None:
+            raise refusal
         return b"".join(chunks)
+
+    def _take(self, size: int) -> bool:
+        taken = self._room.take(size)
+        self._taken += size if taken else 0
+        return taken
 
 
 def too_large() -> Refusal:
