@@ -11,6 +11,7 @@ import time
 from sides import SIDES
 
 TICK = 0.01
+WARM_UP = 1.0
 
 
 def burst(call, flush, calls):
@@ -24,18 +25,25 @@ def burst(call, flush, calls):
 
 
 def paced(call, flush, rate, seconds):
-    """Return microseconds of CPU a call, of all threads, at a steady rate and with everything sent."""
-    calls, each = 0, max(1, round(rate * TICK))
-    cpu, due = time.process_time_ns(), time.perf_counter()
-    end = due + seconds
-    while due < end:
+    """Return microseconds of CPU a call, of all threads, at a steady rate: queues are as full at the end as before."""
+    each = max(1, round(rate * TICK))
+    ticks(call, each, WARM_UP)
+    cpu = time.process_time_ns()
+    made = ticks(call, each, seconds)
+    cpu = time.process_time_ns() - cpu
+    flush()
+    return {"us": cpu / made / 1000, "calls": made + round(WARM_UP / TICK) * each}
+
+
+def ticks(call, each, seconds):
+    """Make `each` calls a tick for so long, and return how many that were."""
+    due = time.perf_counter()
+    for _ in range(round(seconds / TICK)):
         for _ in range(each):
             call()
-        calls += each
         due += TICK
         time.sleep(max(0.0, due - time.perf_counter()))
-    flush()
-    return {"us": (time.process_time_ns() - cpu) / calls / 1000, "calls": calls}
+    return round(seconds / TICK) * each
 
 
 def main():
