@@ -42,7 +42,7 @@ class Scribe:
             status=StatusCode.ERROR if "error" in more else StatusCode.UNSET,
             status_message=more.pop("error", ""),
             attributes=more.pop("attributes", {}),
-            resource=Resource({names.SERVICE_NAME: service, names.PROCESS_PID: 4242, names.HOST_NAME: "laptop"}),
+            resource=Resource({names.SERVICE_NAME: service, names.PROCESS_PID: 4242, "host.name": "laptop"}),
             scope=Scope(names.SCOPE, "0.1.0"),
         )
         self.spans.append(made)
