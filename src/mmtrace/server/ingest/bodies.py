@@ -4,6 +4,7 @@ import zlib
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
+from typing_extensions import Self
 
 from mmtrace.server.refusals import Refusal
 
@@ -48,7 +49,7 @@ class Body:
         self._room = room
         self._taken = 0
 
-    def __enter__(self) -> "Body":  # noqa: PYI034  # final
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
