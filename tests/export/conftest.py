@@ -1,8 +1,10 @@
 """Real receivers: an HTTP server and a gRPC server that answer as a test says, and certificates for both."""
 
+import contextlib
 import gzip
 import http.server
 import logging
+import socket
 import ssl
 import subprocess
 import threading
@@ -32,9 +34,9 @@ class HttpReceiver(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.requests, self.answers, self.connections, self.delay = [], [], 0, 0.0
+    def __init__(self, port=0):
+        super().__init__(("127.0.0.1", port), Handler)
+        self.requests, self.answers, self.connections, self.delay = [], [], [], 0.0
         self.scheme = "http"
 
     @property
@@ -43,6 +45,12 @@ class HttpReceiver(http.server.ThreadingHTTPServer):
 
     def answer(self, status, body=b"", **headers):
         self.answers.append((status, {key.replace("_", "-"): value for key, value in headers.items()}, body))
+
+    def server_close(self):
+        super().server_close()
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request, client_address):
         """A client that does not trust the certificate goes away; that is its right."""
@@ -54,7 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def setup(self):
         super().setup()
-        self.server.connections += 1
+        self.server.connections.append(self.connection)
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -74,6 +82,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@contextlib.contextmanager
 def serving(server):
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -85,7 +94,14 @@ def serving(server):
 
 @pytest.fixture
 def http_receiver():
-    yield from serving(HttpReceiver())
+    with serving(HttpReceiver()) as server:
+        yield server
+
+
+@pytest.fixture
+def http_receiver_on():
+    """Runs an HTTP receiver on a port for as long as a block."""
+    return lambda port: serving(HttpReceiver(port))
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +125,8 @@ def https_receiver(certificates):
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.scheme = "https"
     server.strict = lambda: setattr(context, "verify_mode", ssl.CERT_REQUIRED)
-    yield from serving(server)
+    with serving(server):
+        yield server
 
 
 class GrpcReceiver:

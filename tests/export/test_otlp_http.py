@@ -96,7 +96,7 @@ def test_connections_are_used_again(http_receiver, exporter, send):
     made = exporter(http_receiver.url)
     for _ in range(3):
         send(made)
-    assert http_receiver.connections == 1
+    assert len(http_receiver.connections) == 1
 
 
 def test_a_partial_success_says_how_much_was_rejected_and_why(http_receiver, exporter, send):
@@ -292,7 +292,7 @@ def test_parent_and_child_use_connections_of_their_own(http_receiver, exporter, 
         os._exit(0 if pipeline.flush(5).exported == 1 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert send(made) == ACCEPTED
-    assert http_receiver.connections == 2
+    assert len(http_receiver.connections) == 2
     pipeline.shutdown(1)
 
 
@@ -307,3 +307,18 @@ def test_a_pipeline_delivers_over_http(http_receiver, exporter):
         len(ExportTraceServiceRequest.FromString(request.body).resource_spans) for request in http_receiver.requests
     ]
     assert delivered == [4, 4, 2, 2]
+
+
+def test_what_was_recorded_while_the_receiver_was_away_is_delivered_when_it_is_back(exporter, http_receiver_on):
+    port = unused_port()
+    pipeline = Pipeline(exporter(f"http://127.0.0.1:{port}"), schedule_delay=0.01)
+    with http_receiver_on(port):
+        pipeline.add(Signal.TRACES, None, BODY)
+        assert pipeline.flush(5).exported == 1
+    for _ in range(3):
+        pipeline.add(Signal.TRACES, None, BODY)
+        time.sleep(0.05)
+    assert pipeline.health.exported == 1
+    with http_receiver_on(port) as receiver:
+        assert pipeline.shutdown(5).exported == 3
+    assert len(receiver.requests) >= 1

@@ -126,7 +126,7 @@ def test_an_idle_thread_sleeps_until_it_is_woken(pipeline, shelf, eventually):
     made.add(Signal.TRACES, None, b"x")
     eventually(lambda: made.health.exported == 1)
     time.sleep(0.1)
-    made._schedule.send_due = lambda stop: turns.append(1)
+    made._schedule.send_due = lambda **_: turns.append(1)
     time.sleep(0.2)
     assert turns == []
 
