@@ -98,3 +98,13 @@ def test_a_link_to_a_span_that_is_not_known_draws_nothing(story):
     gone = lost.span("gone", 0, 1)
     told.span("process", 0, 10, kind="consumer", links=[gone])
     assert graph(told.trace).edges == ()
+
+
+def test_while_a_model_works_whoever_waits_for_it_takes_no_time(story):
+    told = story()
+    root = told.span("ask", 0, 100)
+    sent = told.span("send jobs", 10, 11, parent=root, kind="producer")
+    taken = told.span("process jobs", 11, 90, parent=sent, kind="consumer", service="writer")
+    told.call("llm", 11, 90, parent=taken, service="writer")
+    shares = {it.node.name: round(it.share, 2) for it in graph(told.trace).nodes}
+    assert shares == {"gateway": 0.21, "writer": 0.0, "llm": 0.79}

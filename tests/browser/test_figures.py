@@ -1,4 +1,7 @@
+import os
 import re
+import subprocess
+import sys
 
 from playwright.sync_api import expect
 
@@ -112,3 +115,24 @@ def test_names_with_markup_are_shown_as_they_are_on_both_pages(page, server, scr
         page.goto(f"{server.url}/{address}")
         expect(page.locator("#live")).to_contain_text("</title><script>")
         assert page.title() != "owned"
+
+
+SAMPLED_OUT = """
+import mmtrace
+mmtrace.configure(service="sampled")
+call = mmtrace.model("unseen", task="rank")(lambda: "hi")
+for _ in range(20):
+    call()
+mmtrace.shutdown(timeout=10)
+"""
+
+
+def test_calls_that_sampling_left_out_are_known_by_their_metrics(page, server):
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": server.url, "OTEL_TRACES_SAMPLER": "always_off"}
+    environment = {**os.environ, **settings, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", SAMPLED_OUT], env=environment, check=True, timeout=60)
+    page.goto(f"{server.url}/models")
+    row = page.locator("#live tbody tr")
+    expect(row).to_contain_text("unseen")
+    expect(row).to_contain_text("from metrics")
+    expect(row.locator(".spark title")).to_have_text("20 calls")

@@ -1,9 +1,11 @@
 """What spans tell: pure functions from traces to frozen results, without any input or output of their own."""
 
 from mmtrace.analysis.graph import CallGraph, EdgeFigures, Node, NodeFigures, call_graph
+from mmtrace.analysis.measured import with_metrics
 from mmtrace.analysis.models import ModelFigures, model_figures
 from mmtrace.analysis.phases import Phase, Phases, phases
 from mmtrace.analysis.self_time import SelfTime, self_time
+from mmtrace.analysis.series import Point
 from mmtrace.analysis.summary import Summary, summarize
 from mmtrace.analysis.where import Share, TimeSpent, time_spent
 
@@ -15,6 +17,7 @@ __all__ = [
     "NodeFigures",
     "Phase",
     "Phases",
+    "Point",
     "SelfTime",
     "Share",
     "Summary",
@@ -25,4 +28,5 @@ __all__ = [
     "self_time",
     "summarize",
     "time_spent",
+    "with_metrics",
 ]

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from mmtrace import attributes as names
 from mmtrace.analysis.calls import Calls, outcome
@@ -21,28 +21,29 @@ class ModelFigures:
 
     `error_ratio` leaves cancelled calls out. `share` is the model's part of the time of all traces, and `waiting`,
     `computing` and `streaming` are the seconds it is made of. `history` counts calls in equal parts of the time.
-    What was never recorded is None.
+    What was never recorded is None. `source` is where all but the share comes from: spans or metrics.
     """
 
     model: str
     services: tuple[str, ...]
     tasks: tuple[str, ...]
-    calls: int
-    rate: float
-    errors: int
-    error_ratio: float
-    p50: float
-    p95: float
-    p99: float
-    first_output_p95: float | None
-    queue_p95: float | None
-    batch_size: float | None
-    tokens_rate: float | None
-    share: float
-    waiting: float
-    computing: float
-    streaming: float
-    history: tuple[int, ...]
+    calls: int = 0
+    rate: float = 0.0
+    errors: int = 0
+    error_ratio: float = 0.0
+    p50: float = 0.0
+    p95: float = 0.0
+    p99: float = 0.0
+    first_output_p95: float | None = None
+    queue_p95: float | None = None
+    batch_size: float | None = None
+    tokens_rate: float | None = None
+    share: float = 0.0
+    waiting: float = 0.0
+    computing: float = 0.0
+    streaming: float = 0.0
+    history: tuple[int, ...] = ()
+    source: Literal["spans", "metrics"] = "spans"
 
 
 @dataclass

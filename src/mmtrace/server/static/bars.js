@@ -72,7 +72,7 @@ export class Bars {
 
   // The consumer's own time as a thin line; when it was spent is not known, so that it ends where the stream does.
   #held({ x, band, end }, from, held) {
-    const y = band.y + band.height - 3.5;
+    const y = band.y + band.height - 1.5;
     const line = svg("line", { class: "consumer", x1: x(Math.max(from, end - held)), x2: x(end), y1: y, y2: y });
     line.append(svg("title", {}, `the consumer held it for ${duration(held / 1e9)}`));
     return line;

@@ -10,7 +10,7 @@ export function h(tag, properties = {}, ...children) {
     else if (key in element && key !== "role") element[key] = value;
     else if (value !== false && value != null) element.setAttribute(key, value);
   }
-  element.append(...children.filter((child) => child != null && child !== false));
+  element.append(...children.filter(Boolean));
   return element;
 }
 

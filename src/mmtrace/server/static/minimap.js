@@ -44,7 +44,7 @@ export class Minimap {
     const scale = width / Math.max(spans.length, 1);
     tree.rows.forEach((row, place) => {
       const failed = spans.failed.has(row);
-      context.globalAlpha = failed || spans.calls[row] ? 1 : 0.4;
+      context.globalAlpha = failed || spans.calls[row] ? 1 : 0.6;
       context.fillStyle = failed ? colour.red : colour[spans.slot(row)];
       const x = spans.starts[row] * scale;
       context.fillRect(x, (place / tree.rows.length) * height, Math.max((spans.ends[row] - spans.starts[row]) * scale, 1), tall);
@@ -77,7 +77,7 @@ export class Minimap {
     const top = (rows.scroller.scrollTop / all) * height;
     const tall = Math.max((rows.scroller.clientHeight / all) * height, 3);
     context.fillStyle = page;
-    context.globalAlpha = 0.6;
+    context.globalAlpha = 0.5;
     context.beginPath();
     context.rect(0, 0, width, height);
     context.rect(left, top, right - left, tall);
