@@ -10,12 +10,12 @@ import inspect
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from functools import lru_cache, partial
-from typing import Any, ClassVar
-from urllib.parse import unquote
+from typing import Any, ClassVar, Final
 
 from mmtrace import attributes as names
 from mmtrace.instrumenting import Instrumentation, Patch, never_raises, suppressed
 from mmtrace_instrumentation.shapes import rpc
+from mmtrace_instrumentation.shapes.address import attributes_of
 
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
@@ -38,13 +38,24 @@ def _runs(wrapped: Any, stub: Any, args: _Args, kwargs: _Kwargs) -> _Wrapper:
 
 def _runs_async(wrapped: Any, running: Any, args: _Args, kwargs: _Kwargs) -> _Wrapper:
     request, deadline, metadata, credentials, ready, channel, method, *rest = args
-    call = _call(method, channel.target)
+    call = _call(method, _targets.get(id(channel), ""))
     with call.starting():
         yield (request, deadline, call.metadata(metadata), credentials, ready, channel, method, *rest), kwargs
     _follow(call, running, running._cython_call.add_done_callback)
 
 
-def _call(method: bytes, target: bytes) -> Any:
+_targets: Final[dict[int, str]] = {}
+"""What channels of asyncio lead to, by the identity of what their calls know of them."""
+
+
+def _opens(wrapped: Any, channel: Any, args: _Args, kwargs: _Kwargs) -> _Wrapper:
+    yield
+    key = id(channel._channel)
+    _targets[key] = args[0] if args else kwargs["target"]
+    weakref.finalize(channel, _targets.pop, key, None)
+
+
+def _call(method: bytes, target: bytes | str) -> Any:
     return rpc.client("grpc", _text(method), _address(_text(target)))
 
 
@@ -94,20 +105,13 @@ def _text(name: bytes | str) -> str:
 @lru_cache(maxsize=1024)
 def _address(target: str) -> Mapping[str, Any]:
     """Return address and port of the server that a name of gRPC's naming means, `dns:///host:port` or `unix:path`."""
-    scheme, colon, rest = target.partition(":")
+    scheme, _, rest = target.partition(":")
     if scheme in {"unix", "unix-abstract"}:
         return {names.SERVER_ADDRESS: rest.removeprefix("//")}
-    name = target.rpartition("/")[2] if "/" in target else target
-    if colon and scheme in {"dns", "ipv4", "ipv6", "passthrough"} and "/" not in target:
+    name = target.rpartition("/")[2]
+    if name == target and scheme in {"dns", "ipv4", "ipv6", "passthrough"}:
         name = rest
-    return _host_and_port(name.split(",")[0], names.SERVER_ADDRESS, names.SERVER_PORT)
-
-
-def _host_and_port(name: str, address: str, port: str) -> dict[str, Any]:
-    host, _, number = unquote(name).rpartition(":")
-    if not host or not number.isdecimal() or (":" in host and not host.startswith("[")):
-        return {address: unquote(name).strip("[]")}
-    return {address: host.strip("[]"), port: int(number)}
+    return attributes_of(name.partition(",")[0], names.SERVER_ADDRESS, names.SERVER_PORT)
 
 
 # --- servers --------------------------------------------------------------------------------------------------------
@@ -117,7 +121,7 @@ class _Arrival(rpc.Arrival):
     system: ClassVar[str] = "grpc"
 
     def answer(self, servicer: Any, error: BaseException | None, outcome: str) -> rpc.Answer:
-        if outcome == "cancelled" or not getattr(servicer, "is_active", _yes)():
+        if outcome == "cancelled" or not getattr(servicer, "is_active", lambda: True)():
             return rpc.Answer("DEADLINE_EXCEEDED" if _is_late(servicer) else "CANCELLED")
         if not hasattr(servicer, "code"):  # a synchronous handler of an asyncio server is not told
             return rpc.Answer("OK" if error is None else None)
@@ -129,12 +133,8 @@ class _Arrival(rpc.Arrival):
     def caller(self, servicer: Any) -> Mapping[str, Any]:
         kind, _, name = servicer.peer().partition(":")
         if kind in {"ipv4", "ipv6"}:
-            return _host_and_port(name, names.CLIENT_ADDRESS, names.CLIENT_PORT)
+            return attributes_of(name, names.CLIENT_ADDRESS, names.CLIENT_PORT)
         return {names.CLIENT_ADDRESS: name} if name else {}
-
-
-def _yes() -> bool:
-    return True
 
 
 def _is_late(servicer: Any) -> bool:
@@ -240,6 +240,7 @@ instrumentation = Instrumentation(
         *(Patch(f"grpc._channel:{name}", _runs) for name in _RUNNING),
         *(Patch(f"grpc.aio._call:{name}.__init__", _runs_async) for name in _RUNNING_ASYNC),
         *(Patch(f"grpc.aio._channel:{name}.__call__", rpc.held) for name in _STREAMING_ASYNC),
+        Patch("grpc.aio._channel:Channel.__init__", _opens),
         Patch("grpc._server:create_server", partial(_serves, _Interceptor)),
         Patch("grpc.aio._server:Server.__init__", partial(_serves, _async_interceptor)),
     ),

@@ -26,6 +26,7 @@ from typing_extensions import Self
 
 from mmtrace import attributes as names
 from mmtrace.instrumenting import SpanKind, inject, never_raises, options, suppressed
+from mmtrace_instrumentation.shapes.address import attributes_of
 from mmtrace_instrumentation.shapes.exchange import Exchange, Untraced
 
 _H = TypeVar("_H", bound=Mapping[str, str])
@@ -72,14 +73,7 @@ def redacted(url: str) -> str:
 
 def address_attributes(authority: str, scheme: str) -> dict[str, Any]:
     """Return address and port of the server that `authority` (host:port) names; nothing if it names none."""
-    try:
-        parts = urlsplit(f"//{authority}")
-        host, port = parts.hostname, parts.port or _DEFAULT_PORTS.get(scheme)
-    except ValueError:
-        return {}
-    if not host:
-        return {}
-    return {names.SERVER_ADDRESS: host, names.SERVER_PORT: port} if port else {names.SERVER_ADDRESS: host}
+    return attributes_of(authority, names.SERVER_ADDRESS, names.SERVER_PORT, _DEFAULT_PORTS.get(scheme))
 
 
 def protocol_version(version: object) -> str:
