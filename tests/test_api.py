@@ -2,6 +2,7 @@ import asyncio
 import inspect
 import multiprocessing
 import pickle
+import pkgutil
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -22,6 +23,11 @@ def test_the_public_surface_is_this_list():
         *("configure", "instrument", "model", "model_call", "pipeline", "stage", "span", "inject", "attach", "keep"),
         *("enqueue", "batch", "flush", "aflush", "shutdown", "ashutdown"),
     }
+
+
+def test_no_subpackage_takes_the_name_of_a_verb():
+    packages = {module.name for module in pkgutil.iter_modules(mmtrace.__path__)}
+    assert packages.isdisjoint(mmtrace.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmtrace.errors import ConfigurationError
-from mmtrace.pipeline import Pipeline, Signal
-from mmtrace.pipeline.signals import ACCEPTED
 from mmtrace.recording import SpanLimits, guard
 from mmtrace.recording.propagation import propagator_from
 from mmtrace.recording.sampling import sampler_from
 from mmtrace.settings import TABLE, Settings, as_markdown
+from mmtrace.transport import Pipeline, Signal
+from mmtrace.transport.signals import ACCEPTED
 
 STANDARD = """
 SDK_DISABLED RESOURCE_ATTRIBUTES SERVICE_NAME PROPAGATORS TRACES_SAMPLER TRACES_SAMPLER_ARG

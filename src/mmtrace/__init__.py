@@ -62,9 +62,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'mmtrace' has no attribute {name!r}")
     import importlib
 
-    api = importlib.import_module("mmtrace._api")
-    globals().update({verb: getattr(api, verb) for verb in api.__all__})
-    return globals()[name]
+    value = getattr(importlib.import_module("mmtrace._api"), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

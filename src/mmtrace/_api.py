@@ -17,9 +17,9 @@ from mmtrace.calls.context import attached, current_context
 from mmtrace.calls.decorate import traced
 from mmtrace.calls.model import Model
 from mmtrace.calls.queues import CarryingQueue
-from mmtrace.pipeline import FlushResult
 from mmtrace.recording import carriers, guard
 from mmtrace.recording.guard import never_raises
+from mmtrace.transport import FlushResult
 
 __all__ = [
     "aflush",

@@ -25,12 +25,12 @@ from mmtrace.calls.foreign import ForeignCalls
 from mmtrace.calls.telemetry import ContentPolicy, Telemetry
 from mmtrace.errors import ConfigurationError
 from mmtrace.patching.options import Options
-from mmtrace.pipeline import Exporter, FlushResult, Health, Pipeline, Signal, SpanSink
-from mmtrace.pipeline.lifetime import Ending
 from mmtrace.recording import SpanLimits, TracerProvider, facade, guard
 from mmtrace.recording.propagation import propagator_from
 from mmtrace.recording.sampling import sampler_from
 from mmtrace.settings import Settings
+from mmtrace.transport import Exporter, FlushResult, Health, Pipeline, Signal, SpanSink
+from mmtrace.transport.lifetime import Ending
 
 _OTLP: Final = {
     "http/protobuf": ("mmtrace.export.otlp_http", "OtlpHttp"),
@@ -58,6 +58,11 @@ class Parts:
         for pipeline in self.pipelines:
             result += act(pipeline, max(0.0, deadline - time.monotonic()))
         return result
+
+    def hurry(self) -> None:
+        """Begin to send what waits."""
+        for pipeline in self.pipelines:
+            pipeline.hurry()
 
     def shutdown(self, timeout: float) -> FlushResult:
         """Deliver what there is and let go of everything."""
@@ -316,7 +321,7 @@ def _add_logs(parts: Parts, pipelines: Sequence[Pipeline]) -> None:
         return
     sdk = importlib.import_module("opentelemetry.sdk._logs")
     provider = sdk.LoggerProvider(resource=parts.provider.resource, shutdown_on_exit=False)
-    provider.add_log_record_processor(_load("mmtrace.pipeline.logs", "LogSink")(pipelines))
+    provider.add_log_record_processor(_load("mmtrace.transport.logs", "LogSink")(pipelines))
     api.set_logger_provider(provider)
 
 
@@ -339,7 +344,7 @@ class _Watch:
 
 
 def _watch_this_process(parts: Parts) -> None:
-    ending = Ending(shutdown, parts.settings.shutdown_timeout)
+    ending = Ending(shutdown, parts.settings.shutdown_timeout, parts.hurry)
     parts.closers.append(ending.cancel)
     if parts.settings.on_sigterm:
         parts.closers.append(_shut_down_on_sigterm())

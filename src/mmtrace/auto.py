@@ -12,7 +12,7 @@ from pathlib import Path
 from mmtrace._configure import _settings, configure, instrument
 from mmtrace._ending import before_the_end
 from mmtrace.patching import process
-from mmtrace.pipeline.lifetime import Ending
+from mmtrace.transport.lifetime import Ending
 
 
 def _report(timeout: float) -> None:

@@ -7,7 +7,7 @@ from mmtrace.export.console import Console
 from mmtrace.export.otlp_grpc import OtlpGrpc
 from mmtrace.export.otlp_http import OtlpHttp
 from mmtrace.export.target import Target
-from mmtrace.pipeline import Signal
+from mmtrace.transport import Signal
 
 
 def test_each_signal_goes_by_its_own_exporter(http_receiver, grpc_receiver, opened):

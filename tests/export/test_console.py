@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from mmtrace.export.console import Console
-from mmtrace.pipeline import ACCEPTED, Signal
+from mmtrace.transport import ACCEPTED, Signal
 
 TRACE_ID, SPAN_ID = b"\xab" * 16, b"\xcd" * 8
 

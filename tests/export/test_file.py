@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from mmtrace.export.file import OtlpFile
 from mmtrace.otlp.decode import decode_traces, decode_traces_json
-from mmtrace.pipeline import ACCEPTED, Signal
+from mmtrace.transport import ACCEPTED, Signal
 
 TRACE_ID, SPAN_ID = bytes(range(16)), bytes(range(1, 9))
 

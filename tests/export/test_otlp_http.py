@@ -18,7 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from mmtrace.errors import ConfigurationError
 from mmtrace.export.otlp_http import OtlpHttp
 from mmtrace.export.target import Target
-from mmtrace.pipeline import ACCEPTED, Pipeline, Signal
+from mmtrace.transport import ACCEPTED, Pipeline, Signal
 
 BODY = ExportTraceServiceRequest(
     resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=[Span(name="read page")])])]

@@ -8,7 +8,7 @@ from typing_extensions import assert_type
 
 import mmtrace
 from mmtrace.calls import Batch, ModelCall, Ticket
-from mmtrace.pipeline import FlushResult
+from mmtrace.transport import FlushResult
 
 
 @mmtrace.model("reranker", version="2026-10", task="rerank")

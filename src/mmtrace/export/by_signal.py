@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from mmtrace.pipeline.signals import Exporter, Outcome, Signal
+from mmtrace.transport.signals import Exporter, Outcome, Signal
 
 
 class BySignal:

@@ -8,8 +8,8 @@ from typing import Any, Final, TextIO
 from mmtrace.errors import DecodeError
 from mmtrace.export.requests import request_of
 from mmtrace.otlp.decode import decode_traces, value_of
-from mmtrace.pipeline.signals import ACCEPTED, Outcome, Signal
 from mmtrace.spans import SpanData
+from mmtrace.transport.signals import ACCEPTED, Outcome, Signal
 
 _LONGEST_VALUE: Final = 80
 

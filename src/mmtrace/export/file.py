@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 
 from mmtrace.errors import DecodeError
 from mmtrace.export.requests import request_of
-from mmtrace.pipeline.signals import ACCEPTED, Outcome, Signal
+from mmtrace.transport.signals import ACCEPTED, Outcome, Signal
 
 _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 _PRIVATE: Final = 0o600

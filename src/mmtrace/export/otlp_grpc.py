@@ -15,7 +15,7 @@ import grpc
 from mmtrace.errors import ConfigurationError
 from mmtrace.export.answers import partial_success, retry_delay
 from mmtrace.export.target import Target
-from mmtrace.pipeline.signals import Kind, Outcome, Signal
+from mmtrace.transport.signals import Kind, Outcome, Signal
 
 _SERVICES: Final = {
     Signal.TRACES: "trace.v1.TraceService",

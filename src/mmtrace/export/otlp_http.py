@@ -26,7 +26,7 @@ from urllib3.util import parse_url
 from mmtrace.errors import ConfigurationError
 from mmtrace.export.answers import partial_success, retry_after, status_message
 from mmtrace.export.target import Target
-from mmtrace.pipeline.signals import Outcome, Signal
+from mmtrace.transport.signals import Outcome, Signal
 
 _PROTOBUF: Final = "application/x-protobuf"
 _RETRIED: Final = frozenset({429, 502, 503, 504})

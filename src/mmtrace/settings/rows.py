@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeAlias, TypeVar
 
 from mmtrace.errors import ConfigurationError, nearest
-from mmtrace.pipeline.signals import Signal
 from mmtrace.recording.guard import report
 from mmtrace.settings.kinds import Kind
+from mmtrace.transport.signals import Signal
 
 T = TypeVar("T")
 PerSignal: TypeAlias = tuple[T, T, T]

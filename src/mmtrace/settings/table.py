@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 from mmtrace import attributes as names
 from mmtrace.export.target import Compression, Target
-from mmtrace.pipeline.signals import Signal
 from mmtrace.recording.limits import SpanLimits
 from mmtrace.settings.kinds import (
     ANYTHING,
@@ -39,6 +38,7 @@ from mmtrace.settings.kinds import (
     number,
 )
 from mmtrace.settings.rows import PerSignal, Variable, each, otlp, refuse_unknown, rows_of, setting, standard
+from mmtrace.transport.signals import Signal
 
 _PLAIN: Final[Compression] = "none"
 _DEFAULT_ENDPOINTS: Final = {"http/protobuf": "http://localhost:4318", "grpc": "http://localhost:4317"}

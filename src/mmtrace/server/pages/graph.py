@@ -87,17 +87,16 @@ def draw(graph: CallGraph, time_range: str = "") -> Drawing:
         for edge in graph.edges
         for way in (layout.ways[number[edge.source], number[edge.target]],)
     )
-    tallest = max(map(len, layout.columns), default=1)
     width = 2 * _MARGIN + _COLUMN * max(len(layout.columns) - 1, 0)
-    return Drawing(width, _ROW * max(tallest, 2) + _FOOT, dots, lines)
+    height = _ROW * (max(layout.heights.values(), default=0.0) + 1) + _FOOT
+    return Drawing(width, round(height), dots, lines)
 
 
 def _points(layout: Layout) -> Mapping[int, tuple[float, float]]:
-    tallest = max(max(map(len, layout.columns), default=1), 2)
     return {
-        place: (_MARGIN + at * _COLUMN, _ROW * (row + 0.5 + (tallest - len(column)) / 2))
+        place: (_MARGIN + at * _COLUMN, _ROW * (layout.heights[place] + 0.5))
         for at, column in enumerate(layout.columns)
-        for row, place in enumerate(column)
+        for place in column
     }
 
 

@@ -6,7 +6,7 @@ between, then order each column by the mean place of its neighbours.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, TypeAlias
@@ -20,11 +20,12 @@ _SWEEPS: Final = 8
 class Layout:
     """`columns` hold places from top to bottom; a place is a node, or where a long edge passes.
 
-    `ways` are the places of each edge from its source to its target.
+    `ways` are the places of each edge from its source to its target, `heights` how many rows below the top a place is.
     """
 
     columns: tuple[tuple[int, ...], ...]
     ways: Mapping[Edge, tuple[int, ...]]
+    heights: Mapping[int, float]
 
 
 def layered(count: int, edges: Iterable[Edge]) -> Layout:
@@ -42,8 +43,9 @@ def layered(count: int, edges: Iterable[Edge]) -> Layout:
         for at in passed:
             columns[at].append(places)
             places += 1
-    _untangle(columns, ways.values())
-    return Layout(tuple(map(tuple, columns)), ways)
+    beside = _neighbours(ways.values())
+    _untangle(columns, beside)
+    return Layout(tuple(map(tuple, columns)), ways, _heights(columns, beside))
 
 
 def _forward(count: int, edges: Iterable[Edge]) -> list[Edge]:
@@ -82,21 +84,50 @@ def _between(source: int, target: int) -> range:
     return range(source + 1, target) if source < target else range(source - 1, target, -1)
 
 
-def _untangle(columns: list[list[int]], ways: Iterable[Sequence[int]]) -> None:
-    """Order each column by the mean row of the neighbours on one side, to and fro."""
+def _neighbours(ways: Iterable[Sequence[int]]) -> Mapping[int, set[int]]:
+    """Return the places that each place has a line to."""
     beside: defaultdict[int, set[int]] = defaultdict(set)
     for way in ways:
         for here, there in pairwise(way):
             beside[here].add(there)
             beside[there].add(here)
+    return beside
+
+
+def _sweeps(columns: Sequence[list[int]]) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield pairs of columns, the one that stands and the one to follow it, to and fro."""
     for sweep in range(_SWEEPS):
-        ahead = sweep % 2 == 0
-        order = columns if ahead else columns[::-1]
-        for before, column in pairwise(order):
-            row = {place: number for number, place in enumerate(before)}
-            middle = {place: _mean([row[other] for other in beside[place] if other in row]) for place in column}
-            column.sort(key=lambda place: middle[place])
+        yield from pairwise(columns if sweep % 2 == 0 else columns[::-1])
 
 
-def _mean(rows: Sequence[int]) -> float:
-    return sum(rows) / len(rows) if rows else 0.0
+def _untangle(columns: Sequence[list[int]], beside: Mapping[int, set[int]]) -> None:
+    """Order each column by the mean row of the neighbours on one side."""
+    for standing, column in _sweeps(columns):
+        row = {place: float(number) for number, place in enumerate(standing)}
+        middle = {place: _mean(row, beside.get(place, ()), 0.0) for place in column}
+        column.sort(key=lambda place: middle[place])
+
+
+def _heights(columns: Sequence[list[int]], beside: Mapping[int, set[int]]) -> Mapping[int, float]:
+    """Put each place level with its neighbours on one side, as far as the order of its column leaves room."""
+    height = {place: float(row) for column in columns for row, place in enumerate(column)}
+    for standing, column in _sweeps(columns):
+        known = {place: height[place] for place in standing}
+        wanted = [_mean(known, beside.get(place, ()), height[place]) for place in column]
+        height.update(zip(column, _apart(wanted), strict=True))
+    top = min(height.values(), default=0.0)
+    return {place: found - top for place, found in height.items()}
+
+
+def _apart(wanted: Sequence[float]) -> list[float]:
+    """Return heights near the `wanted` ones, in their order, at least one row apart."""
+    found: list[float] = []
+    for height in wanted:
+        found.append(max(height, found[-1] + 1) if found else height)
+    drift = sum(one - other for one, other in zip(found, wanted, strict=True)) / len(found)
+    return [height - drift for height in found]
+
+
+def _mean(known: Mapping[int, float], places: Iterable[int], otherwise: float) -> float:
+    found = [known[place] for place in places if place in known]
+    return sum(found) / len(found) if found else otherwise

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmtrace.otlp.encode import encode_span, frame_of
-from mmtrace.pipeline.pipeline import Pipeline
-from mmtrace.pipeline.signals import Signal
 from mmtrace.recording.guard import report
+from mmtrace.transport.pipeline import Pipeline
+from mmtrace.transport.signals import Signal
 
 
 class SpanSink:
@@ -34,7 +34,7 @@ class SpanSink:
 
     def _lose(self, error: Exception) -> None:
         report(
-            "mmtrace.pipeline.encode_span", f"mmtrace: a span could not be encoded and was dropped: {error!r}", error
+            "mmtrace.transport.encode_span", f"mmtrace: a span could not be encoded and was dropped: {error!r}", error
         )
         for pipeline in self._pipelines:
             pipeline.lose(Signal.TRACES, "encode_error")

@@ -10,8 +10,8 @@ from weakref import WeakMethod
 
 from opentelemetry import context
 
-from mmtrace.pipeline.tally import Once
 from mmtrace.recording.guard import never_raises, report
+from mmtrace.transport.tally import Once
 
 Turn: TypeAlias = Callable[[], "float | None"]
 """Does what is due; returns how many seconds to sleep, infinity until woken, None to end."""
@@ -85,7 +85,7 @@ class Worker:
     def _not_started(self, error: RuntimeError) -> None:
         self._start_right.put_back()
         if "shutdown" not in str(error):  # at the end of the interpreter the last flush sends in its own thread
-            report("mmtrace.pipeline.thread", f"mmtrace: the thread that sends telemetry did not start: {error}")
+            report("mmtrace.transport.thread", f"mmtrace: the thread that sends telemetry did not start: {error}")
 
 
 @never_raises

@@ -17,8 +17,8 @@ PRELUDE = """
 import atexit, multiprocessing, os, sys, threading, time
 from mmtrace.export.otlp_http import OtlpHttp
 from mmtrace.export.target import Target
-from mmtrace.pipeline import Pipeline, Signal
-from mmtrace.pipeline.lifetime import Ending
+from mmtrace.transport import Pipeline, Signal
+from mmtrace.transport.lifetime import Ending
 
 url = os.environ["RECEIVER"] + "/v1/traces"
 pipeline = Pipeline(OtlpHttp({Signal.TRACES: Target(url)}), schedule_delay=60)

@@ -7,8 +7,8 @@ from opentelemetry.sdk.trace import export
 from opentelemetry.sdk.trace.sampling import Decision, StaticSampler
 
 from mmtrace.otlp.decode import decode_traces
-from mmtrace.pipeline import Signal, SpanSink
 from mmtrace.recording import TracerProvider, guard
+from mmtrace.transport import Signal, SpanSink
 
 
 @pytest.fixture

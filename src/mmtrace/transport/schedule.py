@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Sequence
 
-from mmtrace.pipeline.clock import now
-from mmtrace.pipeline.delivery import Delivery
-from mmtrace.pipeline.lane import NEVER, Lane
-from mmtrace.pipeline.tally import Room
+from mmtrace.transport.clock import now
+from mmtrace.transport.delivery import Delivery
+from mmtrace.transport.lane import NEVER, Lane
+from mmtrace.transport.tally import Room
 
 
 class Schedule:

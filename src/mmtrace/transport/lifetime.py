@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakSet
 
-from mmtrace.pipeline import forks
-from mmtrace.pipeline.tally import Once
 from mmtrace.recording.guard import never_raises
+from mmtrace.transport import forks
+from mmtrace.transport.tally import Once
 
 _LAST: Final = -100
 """The priority among multiprocessing's finalizers: after queues are flushed and children joined."""

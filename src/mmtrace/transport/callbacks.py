@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mmtrace.pipeline.clock import now
 from mmtrace.recording.guard import never_raises
+from mmtrace.transport.clock import now
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
-from mmtrace.pipeline.tally import Tally
+from mmtrace.transport.tally import Tally
 
 Reason: TypeAlias = Literal["queue_full", "too_large", "rejected", "unsupported", "timeout", "shutdown", "encode_error"]
 """Why an item was dropped.

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from mmtrace.pipeline import ACCEPTED, FlushResult, Outcome, Signal
+from mmtrace.transport import ACCEPTED, FlushResult, Outcome, Signal
 
 LATER = Outcome("retry", message="the shelf cannot be reached", answered=False)
 
@@ -173,7 +173,7 @@ def test_shutdown_delivers_ends_the_thread_and_closes_the_exporter(pipeline, she
     made.add(Signal.TRACES, None, b"x")
     assert made.shutdown(5) == FlushResult(exported=1)
     assert shelf.closed == 1
-    assert not [thread for thread in threading.enumerate() if thread.name == "mmtrace-pipeline"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "mmtrace-transport"]
 
 
 def test_a_second_shutdown_does_nothing(pipeline, shelf):

@@ -10,8 +10,8 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from mmtrace.pipeline import Signal
-from mmtrace.pipeline.logs import LogSink
+from mmtrace.transport import Signal
+from mmtrace.transport.logs import LogSink
 
 
 @pytest.fixture

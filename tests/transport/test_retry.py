@@ -3,7 +3,7 @@
 import itertools
 import time
 
-from mmtrace.pipeline import Outcome, Signal
+from mmtrace.transport import Outcome, Signal
 
 LATER = Outcome("retry", message="the shelf cannot be reached: nobody listens there", answered=False)
 

@@ -9,9 +9,9 @@ import weakref
 import pytest
 from opentelemetry import context
 
-from mmtrace.pipeline import ACCEPTED, Pipeline, Signal
+from mmtrace.transport import ACCEPTED, Pipeline, Signal
 
-NAME = "mmtrace-pipeline"
+NAME = "mmtrace-transport"
 
 
 def threads():

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmtrace.pipeline import ACCEPTED, Outcome, Pipeline, Signal
-from mmtrace.pipeline.health import REASONS, Ledger
+from mmtrace.transport import ACCEPTED, Outcome, Pipeline, Signal
+from mmtrace.transport.health import REASONS, Ledger
 
 FINAL = st.sampled_from(
     [

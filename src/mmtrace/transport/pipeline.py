@@ -10,17 +10,17 @@ from typing import Final
 
 from opentelemetry import context
 
-from mmtrace.pipeline import forks
-from mmtrace.pipeline.callbacks import Callbacks
-from mmtrace.pipeline.clock import now
-from mmtrace.pipeline.delivery import Delivery
-from mmtrace.pipeline.health import FlushResult, Health, Reason
-from mmtrace.pipeline.lane import Lane
-from mmtrace.pipeline.schedule import Schedule
-from mmtrace.pipeline.signals import Exporter, Framing, Signal
-from mmtrace.pipeline.tally import Once, Room, Tally
-from mmtrace.pipeline.worker import Worker, suppressed
 from mmtrace.recording.guard import never_raises, report, say
+from mmtrace.transport import forks
+from mmtrace.transport.callbacks import Callbacks
+from mmtrace.transport.clock import now
+from mmtrace.transport.delivery import Delivery
+from mmtrace.transport.health import FlushResult, Health, Reason
+from mmtrace.transport.lane import Lane
+from mmtrace.transport.schedule import Schedule
+from mmtrace.transport.signals import Exporter, Framing, Signal
+from mmtrace.transport.tally import Once, Room, Tally
+from mmtrace.transport.worker import Worker, suppressed
 
 MIB: Final = 1 << 20
 _QUIET_BEFORE_FORK: Final = 1.0
@@ -81,7 +81,7 @@ class Pipeline:
             export_timeout=self._export_timeout,
         )
         self._schedule = Schedule(self._delivery, self._lanes, self._room, self._schedule_delay)
-        self._worker = Worker(self._turn, "mmtrace-pipeline")
+        self._worker = Worker(self._turn, "mmtrace-transport")
 
     # --- what any thread and any finalizer may call -------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class Pipeline:
     def _say_full(self) -> None:
         size, items = self._bounds
         report(
-            f"mmtrace.pipeline.queue_full {self._exporter.where}",
+            f"mmtrace.transport.queue_full {self._exporter.where}",
             f"mmtrace: the queue for {self._exporter.where} is full ({size} bytes, {items} items): what does not fit "
             "is dropped and counted; the receiver is away or too slow, or MMTRACE_QUEUE_BYTES is too small",
         )

@@ -1,6 +1,6 @@
 """What leaves together: bounds in items and bytes, frames around payloads, order kept."""
 
-from mmtrace.pipeline import Outcome, Signal
+from mmtrace.transport import Outcome, Signal
 
 
 class Brackets:

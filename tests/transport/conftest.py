@@ -7,8 +7,8 @@ from collections import deque
 
 import pytest
 
-from mmtrace.pipeline import ACCEPTED, Pipeline
 from mmtrace.recording import guard
+from mmtrace.transport import ACCEPTED, Pipeline
 
 
 class Shelf:

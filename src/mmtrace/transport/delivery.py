@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from mmtrace.pipeline.clock import now
-from mmtrace.pipeline.health import Reason
-from mmtrace.pipeline.lane import Batch, Lane
-from mmtrace.pipeline.signals import Exporter, Outcome, Signal
 from mmtrace.recording.guard import report
+from mmtrace.transport.clock import now
+from mmtrace.transport.health import Reason
+from mmtrace.transport.lane import Batch, Lane
+from mmtrace.transport.signals import Exporter, Outcome, Signal
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
@@ -120,7 +120,7 @@ class Delivery:
 
     def complain(self, message: str) -> None:
         """Say once that this destination takes nothing, or too little in the time it has."""
-        report(f"mmtrace.pipeline.delivery {self._exporter.where}", f"mmtrace: {message}")
+        report(f"mmtrace.transport.delivery {self._exporter.where}", f"mmtrace: {message}")
 
     def _take(self) -> tuple[Lane, Batch] | None:
         moment = now()
@@ -150,7 +150,7 @@ class Delivery:
         rejected = min(outcome.rejected, batch.count)
         if rejected or outcome.message:
             report(
-                f"mmtrace.pipeline.partial {self._exporter.where} {lane.signal.label}",
+                f"mmtrace.transport.partial {self._exporter.where} {lane.signal.label}",
                 f"mmtrace: {self._exporter.where} took a request of {lane.signal.label} but left out {rejected} of "
                 f"{batch.count} items: {outcome.message or 'it gives no reason'}",
             )
@@ -174,12 +174,12 @@ class Delivery:
         return pause * self._random.uniform(0.8, 1.2)
 
     def _rejected(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
-        report(f"mmtrace.pipeline.rejected {self._exporter.where} {lane.signal.label}", f"mmtrace: {outcome.message}")
+        report(f"mmtrace.transport.rejected {self._exporter.where} {lane.signal.label}", f"mmtrace: {outcome.message}")
         lane.settle(batch, exported=0)
 
     def _unsupported(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
         report(
-            f"mmtrace.pipeline.unsupported {self._exporter.where} {lane.signal.label}",
+            f"mmtrace.transport.unsupported {self._exporter.where} {lane.signal.label}",
             f"mmtrace: {outcome.message}; {lane.signal.label} are not sent there any more",
         )
         lane.settle(batch, exported=0, reason="unsupported")
@@ -190,7 +190,7 @@ class Delivery:
             lane.give_back(batch.halves())
             return
         report(
-            f"mmtrace.pipeline.too_large {self._exporter.where} {lane.signal.label}",
+            f"mmtrace.transport.too_large {self._exporter.where} {lane.signal.label}",
             f"mmtrace: {outcome.message}; one of {batch.size} bytes was dropped",
         )
         lane.settle(batch, exported=0, reason="too_large")

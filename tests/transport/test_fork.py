@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mmtrace.pipeline import Signal
+from mmtrace.transport import Signal
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here"),

@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-from mmtrace.pipeline.health import Ledger, Reason
-from mmtrace.pipeline.signals import Framing, Signal
-from mmtrace.pipeline.tally import Once, Room, Tally
+from mmtrace.transport.health import Ledger, Reason
+from mmtrace.transport.signals import Framing, Signal
+from mmtrace.transport.tally import Once, Room, Tally
 
 NEVER: Final = sys.maxsize
 """A `wake_at` that is never reached."""

@@ -13,9 +13,9 @@ from opentelemetry.sdk.resources import Resource
 
 from mmtrace.otlp.frames import Frame, frame_of
 from mmtrace.otlp.wire import field
-from mmtrace.pipeline.pipeline import Pipeline
-from mmtrace.pipeline.signals import Signal
 from mmtrace.recording.guard import never_raises, report
+from mmtrace.transport.pipeline import Pipeline
+from mmtrace.transport.signals import Signal
 
 _EMPTY: Final = Resource({})
 
@@ -34,7 +34,7 @@ class LogSink(LogRecordProcessor):
         try:
             frame, payload = _encode(log_record)
         except Exception as error:
-            report("mmtrace.pipeline.encode_log", f"mmtrace: a log record was dropped: {error!r}", error)
+            report("mmtrace.transport.encode_log", f"mmtrace: a log record was dropped: {error!r}", error)
             for pipeline in self._pipelines:
                 pipeline.lose(Signal.LOGS, "encode_error")
             return

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmtrace.pipeline.tally import Room, Tally
+from mmtrace.transport.tally import Room, Tally
 
 
 @pytest.fixture
