@@ -1,12 +1,17 @@
 """asyncio: what runs in an executor of any kind runs in the context of the task that sent it there.
 
-Tasks and callbacks have the context already. uvloop's own loop goes through the executor's submit.
+Tasks and callbacks have the context already. uvloop's own loop goes through the executor's submit. What was recorded is
+delivered when a signal stops the loop's runner.
 """
 
 from mmtrace.instrumenting import Instrumentation, Patch
-from mmtrace_instrumentation.shapes import task
+from mmtrace_instrumentation.shapes import serving, task
 
 instrumentation = Instrumentation(
     name="asyncio",
-    patches=(Patch("asyncio.base_events:BaseEventLoop.run_in_executor", task.submitting("func", 1)),),
+    patches=(
+        Patch("asyncio.base_events:BaseEventLoop.run_in_executor", task.submitting("func", 1)),
+        Patch("asyncio:run", serving.until_stopped),
+        Patch("asyncio.runners:Runner.run", serving.until_stopped, optional=True),
+    ),
 )

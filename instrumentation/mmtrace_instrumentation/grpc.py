@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from mmtrace import attributes as names
 from mmtrace.instrumenting import Instrumentation, Patch, never_raises, suppressed
-from mmtrace_instrumentation.shapes import rpc
+from mmtrace_instrumentation.shapes import rpc, serving
 from mmtrace_instrumentation.shapes.address import attributes_of
 
 _Args = tuple[Any, ...]
@@ -241,6 +241,7 @@ instrumentation = Instrumentation(
         *(Patch(f"grpc.aio._call:{name}.__init__", _runs_async) for name in _RUNNING_ASYNC),
         *(Patch(f"grpc.aio._channel:{name}.__call__", rpc.held) for name in _STREAMING_ASYNC),
         Patch("grpc.aio._channel:Channel.__init__", _opens),
+        Patch("grpc._server:_Server.wait_for_termination", serving.until_stopped),
         Patch("grpc._server:create_server", partial(_serves, _Interceptor)),
         Patch("grpc.aio._server:Server.__init__", partial(_serves, _async_interceptor)),
     ),

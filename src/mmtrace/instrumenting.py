@@ -7,7 +7,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, get_current_span
 
 from mmtrace._children import Inheriting
-from mmtrace._ending import ending
+from mmtrace._ending import ending, serving
 from mmtrace.calls import (
     Batch,
     Call,
@@ -57,6 +57,7 @@ __all__ = [
     "options",
     "outcome_of",
     "report",
+    "serving",
     "suppress",
     "suppressed",
     "traced_async_iterator",
