@@ -221,6 +221,30 @@ def test_a_method_that_subclasses_have_from_a_mixin_is_patched_in_the_mixin(libr
     assert Third().predict() == ["later"]
 
 
+def test_a_subclass_that_has_the_method_from_a_mixin_is_patched_and_the_mixin_is_not(library, patched, engine):
+    module = importlib.import_module(library("class Base: pass"))
+
+    class Mixin:
+        def predict(self):
+            return ["mixed"]
+
+    class Before(module.Base, Mixin):
+        pass
+
+    patched(Patch(f"{module.__name__}:Base.predict", mark, subclasses=True))
+
+    class After(Mixin, module.Base):
+        pass
+
+    class Heir(After):
+        pass
+
+    assert [cls().predict() for cls in (Before, After, Heir)] == [["mixed", "traced"]] * 3
+    assert Mixin().predict() == ["mixed"]
+    engine.undo()
+    assert [vars(cls).get("predict") for cls in (Before, After, Heir)] == [None] * 3
+
+
 def test_watching_subclasses_lets_a_mixin_hear_of_them_too(library, patched):
     module = importlib.import_module(library("class Base: pass"))
     patched(Patch(f"{module.__name__}:Base.predict", mark, subclasses=True))

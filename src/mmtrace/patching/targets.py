@@ -124,16 +124,16 @@ def _own(owner: Any, name: str) -> Any:
 
 def _apply_to_subclasses(patch: Patch, base: type, name: str, places: list[Place]) -> None:
     for cls in _with_subclasses(base):
-        _apply_where_defined(patch, name, places, cls)
-    places.append(_watch_subclasses(base, partial(_apply_where_defined, patch, name, places)))
+        _apply_to_subclass(patch, base, name, places, cls)
+    places.append(_watch_subclasses(base, partial(_apply_to_subclass, patch, base, name, places)))
 
 
 @never_raises
-def _apply_where_defined(patch: Patch, name: str, places: list[Place], cls: type) -> None:
-    """Change the method of `cls` itself, and those that it has from mixins, which are no subclasses of the base."""
-    for owner in cls.__mro__:
-        if name in vars(owner):
-            _apply_at(patch, owner, name, f"{owner.__module__}:{owner.__qualname__}.{name}", places)
+def _apply_to_subclass(patch: Patch, base: type, name: str, places: list[Place], cls: type) -> None:
+    """Change the method of `cls` if it is its own or a mixin's; a mixin itself stays, for it has other users."""
+    owner = next((owner for owner in cls.__mro__ if name in vars(owner)), None)
+    if owner is not None and (owner is cls or base not in owner.__mro__):
+        _apply_at(patch, cls, name, f"{cls.__module__}:{cls.__qualname__}.{name}", places)
 
 
 def _with_subclasses(base: type) -> Iterator[type]:
