@@ -53,6 +53,15 @@ def test_an_edge_through_a_message_is_queued(story):
     assert edges(told.trace)["gateway", "writer"].queued
 
 
+def test_a_call_that_came_from_another_process_but_not_as_a_request_went_through_a_queue(story):
+    told = story()
+    root = told.span("ask", 0, 100)
+    told.call("llm", 10, 90, parent=root, service="writer")
+    told.call("local", 90, 95, parent=root)
+    found = edges(told.trace)
+    assert (found["gateway", "llm"].queued, found["gateway", "local"].queued) == (True, False)
+
+
 def test_a_consumer_that_links_to_its_messages_is_called_by_their_senders(story):
     senders = [story(), story()]
     sent = [told.span("send jobs", 10, 15, kind="producer") for told in senders]

@@ -131,7 +131,7 @@ class _Spans:
                 if source != target:
                     caller = self.at[cause]
                     seen = caller if caller.kind is SpanKind.CLIENT and not linked else span
-                    yield _Step(source, target, seen, linked or _queued(span))
+                    yield _Step(source, target, seen, linked or _queued(caller, span))
 
     def entries(self) -> Iterator[tuple[Node, SpanData]]:
         """Yield every span that is a call of its node; a batch serves calls that are counted already."""
@@ -160,8 +160,12 @@ class _Spans:
         return [(Node(span.service, share.model), span.duration) for span in spans]
 
 
-def _queued(span: SpanData) -> bool:
-    return span.kind is SpanKind.CONSUMER or span.queue_duration is not None
+def _queued(caller: SpanData, span: SpanData) -> bool:
+    """Whether a call went through a queue: it says so, or it came from another process and not as a request."""
+    if span.kind is SpanKind.CONSUMER or span.queue_duration is not None:
+        return True
+    is_request = caller.kind is SpanKind.CLIENT or span.kind is SpanKind.SERVER
+    return caller.resource != span.resource and not is_request
 
 
 def call_graph(traces: Iterable[Trace], start_ns: int, end_ns: int) -> CallGraph:

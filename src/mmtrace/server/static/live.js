@@ -1,24 +1,41 @@
-// News of traces from the server, gathered so that a page asks for them at most once a second.
+// News of traces from the server, gathered so that a page asks for them at most once in a `pause` (milliseconds). A tab that
+// nobody looks at lets go of its connection, because a browser has only six for one server, and asks again when it is seen.
 export function onNews(tell, pause = 1000) {
   const gathered = new Set();
+  let source = null;
   let waiting = false;
-  const source = new EventSource("/live");
-  source.onmessage = ({ data }) => {
-    for (const id of JSON.parse(data)) gathered.add(id);
+
+  function gather(ids) {
+    for (const id of ids) gathered.add(id);
     if (waiting) return;
     waiting = true;
-    setTimeout(async () => {
-      const ids = new Set(gathered);
-      gathered.clear();
-      try {
-        await tell(ids);
-      } finally {
-        waiting = false;
-        if (gathered.size) source.onmessage({ data: "[]" });
-      }
-    }, pause);
-  };
-  addEventListener("pagehide", () => source.close());
+    setTimeout(pass, pause);
+  }
+
+  async function pass() {
+    const ids = new Set(gathered);
+    gathered.clear();
+    try {
+      await tell(ids);
+    } finally {
+      waiting = false;
+      if (gathered.size) gather([]);
+    }
+  }
+
+  function listen() {
+    source?.close();
+    source = document.hidden ? null : new EventSource("/live");
+    if (source) source.onmessage = ({ data }) => gather(JSON.parse(data));
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    listen();
+    if (!document.hidden) gather([]);
+  });
+  addEventListener("pagehide", () => source?.close());
+  addEventListener("pageshow", (event) => event.persisted && listen());
+  listen();
 }
 
 // The elements that the server renders for `address` now, or null where it does not answer.

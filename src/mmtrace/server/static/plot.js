@@ -51,7 +51,7 @@ export class Plot {
     const { trace, slot, errors } = row.dataset;
     const shape = errors
       ? svg("path", { class: "point failed", d: `M${x - 5} ${y}L${x} ${y - 5}L${x + 5} ${y}L${x} ${y + 5}Z` })
-      : svg("circle", { class: `point s${slot}`, cx: x, cy: y, r: 4 });
+      : svg("circle", { class: `point s${slot}`, cx: x, cy: y, r: row.classList.contains("batch") ? 2.5 : 4 });
     const link = svg("a", { href: `/trace/${trace}`, "aria-label": row.querySelector(".root").textContent.trim(), tabindex: -1 }, shape);
     link.row = row;
     link.at = [x, y];

@@ -115,7 +115,7 @@ byId("rows").addEventListener("click", (event) => {
 });
 byId("rows").addEventListener("dblclick", (event) => {
   const row = rowOf(event);
-  if (row < 0 || !event.target.closest(".bars")) return;
+  if (row < 0 || event.target.closest(".fold, .chain")) return;
   const [start, end] = [spans.starts[row], spans.ends[row]];
   const spare = Math.max((end - start) * 0.02, 50);
   bounded({ start: start - spare, end: end + spare });
