@@ -3,18 +3,17 @@
 import sys
 import threading
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from opentelemetry import context as api
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 from opentelemetry.trace.propagation import _SPAN_KEY
 
-if TYPE_CHECKING:
-    from mmtrace.calls.call import ModelCall
+from mmtrace.calls.model import Model
 
 _runtime: Final = api._RUNTIME_CONTEXT
 _SUPPRESS_KEY: Final = api._SUPPRESS_INSTRUMENTATION_KEY
@@ -23,10 +22,27 @@ _OPEN_KEY: Final = api.create_key("mmtrace-open-call")
 current_context = api.get_current
 
 
+class OpenCall(Protocol):
+    """A model call, as far as calls inside it need to know."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        ...
+
+    def same_runtime(self, model: Model) -> bool:
+        """Whether a call of `model` inside it is but a part of it."""
+        ...
+
+    def step(self) -> AbstractContextManager[Context]:
+        """Return a block in which it is current."""
+        ...
+
+
 class Open(NamedTuple):
     """A model call whose step runs in the task or thread that `place` identifies."""
 
-    call: "ModelCall"
+    call: OpenCall
     place: int
 
 
@@ -38,7 +54,7 @@ def here() -> int:
     return threading.get_ident() if task is None else id(task)
 
 
-def open_call(context: Context) -> "ModelCall | None":
+def open_call(context: Context) -> OpenCall | None:
     """Return the model call that has not ended and whose step runs in this very task or thread."""
     found = context.get(_OPEN_KEY)
     if not isinstance(found, Open) or found.call.ended or found.place != here():
@@ -56,7 +72,7 @@ def with_span(context: Context, span: Span) -> Context:
     return Context({**context, _SPAN_KEY: span})
 
 
-def with_open(context: Context, span: Span, call: "ModelCall") -> Context:
+def with_open(context: Context, span: Span, call: OpenCall) -> Context:
     """Return `context` with `span` as its current one, and `call` as the open one of this task or thread."""
     return Context({**context, _SPAN_KEY: span, _OPEN_KEY: Open(call, here())})
 

@@ -50,6 +50,17 @@ def load(name: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.{name}")
 
 
+def load_from_extra(module: str, extra: str) -> ModuleType:
+    """Return `module`, whose packages come with `extra`.
+
+    Raises CommandError that says how to install them.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name} is missing; install it with: pip install 'mmtrace[{extra}]'") from error
+
+
 def _overview() -> str:
     commands = [f"  {name:<10}{(load(name).__doc__ or '').splitlines()[0]}" for name in command_names()]
     head = [__doc__ or "", "", "usage: mmtrace COMMAND [OPTIONS]", ""]

@@ -5,10 +5,9 @@ narrator (a queue, streamed words). One request in twenty is slow: its trace say
 """
 
 import argparse
-import importlib
 from pathlib import Path
 
-from mmtrace.errors import CommandError
+from mmtrace.cli import load_from_extra
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo; 0 where every request was answered."""
-    try:
-        console = importlib.import_module("rich.console").Console()
-        runner = importlib.import_module("mmtrace.demo.runner")
-    except ImportError as error:
-        raise CommandError(f"the demo needs more packages ({error.name}): pip install 'mmtrace[demo]'") from error
+    runner = load_from_extra("mmtrace.demo.runner", "demo")
+    console = runner.Console()
     tally = runner.run(runner.Plan(**vars(arguments)), console)
     console.print(f"{tally.requests} requests answered, {len(tally.slow)} of them slow, {tally.failed} failed.")
     return 1 if tally.failed else 0

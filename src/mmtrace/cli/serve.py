@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from mmtrace.errors import CommandError
+from mmtrace.cli import load_from_extra
 
 if TYPE_CHECKING:
     from mmtrace.server.running import LocalServer
@@ -40,12 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; then everything that came is stored."""
-    try:
-        from mmtrace.server.running import LocalServer, ServerOptions  # its packages are an extra
-    except ModuleNotFoundError as error:
-        raise CommandError(f"{error.name} is missing; install it with: pip install 'mmtrace[server]'") from error
-    server = LocalServer(
-        ServerOptions(
+    running = load_from_extra("mmtrace.server.running", "server")
+    server = running.LocalServer(
+        running.ServerOptions(
             host=arguments.host,
             port=arguments.port,
             grpc_port=arguments.grpc_port,
