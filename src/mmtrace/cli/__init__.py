@@ -72,8 +72,12 @@ def _fail(error: Exception, exit_code: int) -> int:
     return exit_code
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Keeps the lines of a docstring, and shows defaults."""
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of a docstring, and shows defaults where there are some."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        shown = action.default not in (None, argparse.SUPPRESS, [], False) and "default" not in (action.help or "")
+        return f"{action.help} (default: %(default)s)" if shown else action.help
 
 
 class _Parser(argparse.ArgumentParser):

@@ -5,6 +5,7 @@ narrator (a queue, streamed words). One request in twenty is slow: its trace say
 """
 
 import argparse
+import math
 from pathlib import Path
 
 from mmtrace.cli import load_from_extra
@@ -30,7 +31,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"must be above zero, not {text}")
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"it must be a number above zero, not {text!r}")
     return value
