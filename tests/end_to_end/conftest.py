@@ -1,0 +1,124 @@
+"""A whole system of services under `mmtrace run`, asked, and stopped right after its last answer."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from onnx import TensorProto, helper
+
+from mmtrace.spans import Trace
+from receiver import Receiver
+
+SERVICES = Path(__file__).parent / "services"
+MMTRACE = str(Path(sys.executable).with_name("mmtrace"))
+PORTS = ("GATEWAY_PORT", "CLASSIFIER_PORT", "EMBEDDER_PORT", "REDIS_PORT")
+
+
+class System:
+    """Processes that share ports, a folder for their logs, and a receiver."""
+
+    def __init__(self, folder, receiver):
+        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        self.receiver = receiver
+        self.folder = folder
+        self.processes = {}
+        self.answers = {}
+
+    def start(self, name, *command):
+        environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MMTRACE_"))},
+            **{name: str(port) for name, port in self.ports.items()},
+            "GRAPH": str(self.folder / "negative.onnx"),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.receiver.url,
+        }
+        with (self.folder / name).open("w") as log:
+            self.processes[name] = subprocess.Popen(command, env=environment, cwd=SERVICES, stdout=log, stderr=log)
+
+    def run(self, name, *command):
+        self.start(name, MMTRACE, "run", "--service", name, *command)
+
+    def wait_for(self, *ports):
+        deadline = time.monotonic() + 60
+        for port in ports:
+            while not answers(self.ports[port]):
+                assert time.monotonic() < deadline, self.logs()
+                assert all(process.poll() is None for process in self.processes.values()), self.logs()
+                time.sleep(0.05)
+
+    def ask(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['GATEWAY_PORT']}/{path}", timeout=30) as answer:
+            return answer.read().decode()
+
+    def stop(self):
+        services = [process for name, process in self.processes.items() if name != "redis"]
+        for process in services:
+            process.send_signal(signal.SIGTERM)
+        for process in services:
+            process.wait(30)
+
+    def kill(self):
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+    def logs(self):
+        return {name: (self.folder / name).read_text() for name in self.processes}
+
+    def traces(self):
+        found = {}
+        for span in self.receiver.spans():
+            found.setdefault(span.trace_id, []).append(span)
+        return [Trace.of(spans) for spans in found.values()]
+
+
+def negative():
+    """Return an ONNX graph that turns signs."""
+    given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None]) for name in ("x", "y"))
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "negative", [given], [made])
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)])
+    return model.SerializeToString()
+
+
+def free_ports(number):
+    probes = [socket.socket() for _ in range(number)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory, paths):
+    """The system when it has stopped: asked for all paths, by three clients at a time, and stopped at once."""
+    with Receiver() as receiver:
+        made = System(tmp_path_factory.mktemp("logs"), receiver)
+        (made.folder / "negative.onnx").write_bytes(negative())
+        try:
+            made.start("redis", shutil.which("redis-server"), "--port", str(made.ports["REDIS_PORT"]), "--save", "")
+            made.wait_for("REDIS_PORT")
+            made.run("classifier", "-m", "uvicorn", "classifier:app", "--port", str(made.ports["CLASSIFIER_PORT"]))
+            made.run("embedder", "python", "embedder.py")
+            made.run("worker", "python", "worker.py")
+            made.run("gateway", "python", "gateway.py")
+            made.wait_for(*PORTS)
+            with ThreadPoolExecutor(3) as clients:
+                made.answers = dict(zip(paths, clients.map(made.ask, paths), strict=True))
+            made.stop()
+            yield made
+        finally:
+            made.kill()
