@@ -23,8 +23,9 @@ from mmtrace.calls import (
 )
 from mmtrace.calls.context import open_call, with_span
 from mmtrace.calls.iterators import traced_async_iterator, traced_iterator
+from mmtrace.calls.pulled import enter_pulled, leave_pulled
 from mmtrace.patching import Instrumentation, Options, Patch, options
-from mmtrace.recording.carriers import Envelope, extract, inject
+from mmtrace.recording.carriers import Envelope, arrival_of, extract, inject
 from mmtrace.recording.guard import never_raises, report
 
 __all__ = [
@@ -45,13 +46,16 @@ __all__ = [
     "Status",
     "StatusCode",
     "Ticket",
+    "arrival_of",
     "attached",
     "current_context",
     "ending",
+    "enter_pulled",
     "error_type_of",
     "extract",
     "get_current_span",
     "inject",
+    "leave_pulled",
     "never_raises",
     "open_call",
     "options",

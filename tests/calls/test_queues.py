@@ -3,7 +3,6 @@ import multiprocessing
 import multiprocessing.queues
 import pickle
 import queue
-import sys
 import threading
 from contextlib import contextmanager
 
@@ -166,7 +165,6 @@ def test_a_queue_of_asyncio_carries_contexts_between_tasks(recorded):
     recorded.take()
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="wait_for runs get() in a task of its own")
 def test_a_queue_of_asyncio_carries_contexts_through_wait_for(recorded):
     async def serve(requests):
         return await asyncio.wait_for(requests.get(), 5), where()

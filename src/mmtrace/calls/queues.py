@@ -20,8 +20,7 @@ _TICKET: Final = create_key("mmtrace-ticket")
 class CarryingQueue:
     """A queue of anybody's, of threads, processes, a manager or asyncio, that carries contexts.
 
-    It is that queue in everything else, and pickles wherever that does. With asyncio, take items by `await get()`:
-    before Python 3.12 `wait_for(get())` runs in a task of its own, and the context stays there.
+    It is that queue in everything else, and pickles wherever that does.
     """
 
     def __init__(self, queue: Any) -> None:
