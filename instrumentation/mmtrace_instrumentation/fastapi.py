@@ -46,7 +46,7 @@ def _route(wrapped: Any, route: Any, args: tuple[Any, ...], kwargs: dict[str, An
 instrumentation = Instrumentation(
     name="fastapi",
     library="fastapi",
-    versions=">=0.100,<1",
+    versions=">=0.110,<1",
     patches=(
         Patch("fastapi.applications:FastAPI.__call__", _serve),
         Patch("fastapi.routing:APIRoute.handle", _route),

@@ -234,7 +234,7 @@ _STREAMING_ASYNC = ("UnaryStreamMultiCallable", "StreamStreamMultiCallable")
 instrumentation = Instrumentation(
     name="grpc",
     library="grpcio",
-    versions=">=1.60,<2",
+    versions=">=1.63,<2",
     patches=(
         *(Patch(f"grpc._channel:{name}", _waits) for name in _WAITING),
         *(Patch(f"grpc._channel:{name}", _runs) for name in _RUNNING),

@@ -46,4 +46,4 @@ def _of(library: str, versions: str) -> Instrumentation:
 
 
 instrumentation = _of("httpx", ">=0.25,<1")
-instrumentation2 = _of("httpx2", ">=2,<3")
+instrumentation2 = _of("httpx2", ">=2.14,<3")

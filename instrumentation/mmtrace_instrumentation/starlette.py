@@ -28,7 +28,7 @@ def _mount(wrapped: Any, mount: Any, args: tuple[Any, ...], kwargs: dict[str, An
 instrumentation = Instrumentation(
     name="starlette",
     library="starlette",
-    versions=">=0.35,<2",
+    versions=">=0.37,<2",
     patches=(
         Patch("starlette.applications:Starlette.__call__", _serve),
         Patch("starlette.routing:Route.handle", _route),
