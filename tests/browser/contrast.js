@@ -1,5 +1,5 @@
 // What cannot be read: texts, and inks on the colours of the palette, whose contrast is under 4.5 (WCAG 2.2, 1.4.3).
-() => {
+function contrasts() {
   const LEAST = 4.5;
 
   function channels(colour) {
@@ -9,7 +9,9 @@
   }
 
   function luminance(rgb) {
-    const [r, g, b] = rgb.map((part) => part / 255).map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    const [r, g, b] = rgb
+      .map((part) => part / 255)
+      .map((part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   }
 
@@ -26,9 +28,14 @@
     return [255, 255, 255];
   }
 
-  const own = (element) => [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent.trim()).join("");
+  const own = (element) =>
+    [...element.childNodes]
+      .filter((node) => node.nodeType === 3)
+      .map((node) => node.textContent.trim())
+      .join("");
   const seen = (element) =>
-    element.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !element.closest("option, defs, title, script, .segment");
+    element.checkVisibility({ visibilityProperty: true, opacityProperty: true }) &&
+    !element.closest("option, defs, title, script, .segment");
 
   function texts() {
     const elements = [...document.querySelectorAll("body *")].filter((element) => own(element) && seen(element));
@@ -37,7 +44,10 @@
         const drawn = element instanceof SVGElement;
         const style = getComputedStyle(element);
         const ink = channels(drawn ? style.fill : style.color).rgb;
-        return [own(element).slice(0, 30), contrast(ink, behind(drawn ? element.closest("div, figure, section") : element))];
+        return [
+          own(element).slice(0, 30),
+          contrast(ink, behind(drawn ? element.closest("div, figure, section") : element)),
+        ];
       })
       .filter(([, ratio]) => ratio < LEAST);
   }
@@ -49,7 +59,9 @@
       probe.style.color = value;
       return channels(getComputedStyle(probe).color).rgb;
     };
-    return [...Array(12).keys()].filter((slot) => contrast(colour(slot, "var(--c)"), colour(slot, "var(--on)")) < LEAST);
+    return [...Array(12).keys()].filter(
+      (slot) => contrast(colour(slot, "var(--c)"), colour(slot, "var(--on)")) < LEAST,
+    );
   }
 
   return { texts, slots };

@@ -1,5 +1,6 @@
 import itertools
 import re
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
@@ -296,8 +297,23 @@ def test_spans_that_arrive_later_are_offered(page, server, scribe):
     scribe.spans.clear()
     scribe.span(trace, "late", 1, 2, "shop", root)
     send(server.url, scribe.spans)
-    page.get_by_role("button", name="New spans arrived: show").click()
+    page.get_by_role("button", name="1 new span: show").click()
     expect(page.locator("#rows .row")).to_have_count(2)
+
+
+def test_orphans_cycles_skewed_clocks_and_spans_of_no_length_are_shown_too(page, server, scribe):
+    trace, missing = scribe.trace(), scribe.span(1, "missing", 0, 1, "shop")
+    scribe.spans.clear()
+    root = scribe.span(trace, "root", 0, 0, "shop")
+    scribe.span(trace, "orphan", 5, 3, "shop", missing)
+    early = scribe.call(trace, "llm", "generate", -50, -50, "shop", root)
+    one = scribe.span(trace, "one", 0, 1, "shop")
+    other = scribe.span(trace, "other", 0, 1, "shop", one)
+    scribe.spans[scribe.spans.index(one)] = replace(one, parent_span_id=other.span_id)
+    send(server.url, scribe.spans)
+    page.goto(f"{server.url}/trace/{trace:032x}?span={early.span_id:016x}")
+    expect(page.locator("#rows .row")).to_have_count(5)
+    expect(page.locator("#details h2")).to_have_text("generate llm")
 
 
 @pytest.mark.parametrize("address", ["00000000000000000000000000000001", "no-such-trace", "f" * 5000])

@@ -28,6 +28,7 @@ def routes(store: Store) -> list[BaseRoute]:
         Route("/", traces.show, middleware=safe),
         Route("/rows", traces.rows, middleware=safe),
         Route("/trace/{trace}", trace.show, middleware=safe),
+        Route("/trace/{trace}/count", trace.count, middleware=safe),
         Route("/trace/{trace}/span/{span}", trace.span, middleware=safe),
         Route("/models", models.show, middleware=safe),
         Route("/map", graph.show, middleware=safe),

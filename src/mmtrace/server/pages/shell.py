@@ -16,7 +16,7 @@ from mmtrace.server.store import Store
 
 HERE: Final = Path(__file__).parent.parent
 POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 """No script, style or picture but our own files: what a span says cannot run, and no request leaves the server."""

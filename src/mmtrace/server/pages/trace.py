@@ -71,6 +71,11 @@ class TracePage:
             columns=columns(trace, spent, ends, slots),
         )
 
+    def count(self, request: Request) -> Response:
+        """Answer with the number of spans as JSON, for a page that may have become old."""
+        trace = self._asked(request)
+        return JSONResponse({"spans": len(trace.spans) if trace else 0})
+
     def span(self, request: Request) -> Response:
         """Answer with the details of one span as JSON."""
         trace = self._asked(request)

@@ -1,5 +1,5 @@
-// The bar of one row: waits hatched, compute solid, a stream paler with a tick at its first output; what a span did itself
-// is darker than the time of its children.
+// The bar of one row: waits hatched, compute solid, a stream paler with a tick at its first output; what a span did
+// itself is darker than the time of its children.
 import { svg } from "./dom.js";
 import { duration } from "./formats.js";
 
@@ -38,7 +38,15 @@ export class Bars {
 
   #rect(kind, { x, band }, from, to, more = {}) {
     const [left, right] = [x(from), x(to)];
-    return svg("rect", { class: kind, x: left, width: Math.max(right - left, 1.5), y: band.y, height: band.height, rx: 1.5, ...more });
+    return svg("rect", {
+      class: kind,
+      x: left,
+      width: Math.max(right - left, 1.5),
+      y: band.y,
+      height: band.height,
+      rx: 1.5,
+      ...more,
+    });
   }
 
   #plain(paint) {
@@ -73,16 +81,20 @@ export class Bars {
   // The consumer's own time as a thin line; when it was spent is not known, so that it ends where the stream does.
   #held({ x, band, end }, from, held) {
     const y = band.y + band.height - 1.5;
-    const line = svg("line", { class: "consumer", x1: x(Math.max(from, end - held)), x2: x(end), y1: y, y2: y });
-    line.append(svg("title", {}, `the consumer held it for ${duration(held / 1e9)}`));
-    return line;
+    return svg(
+      "line",
+      { class: "consumer", x1: x(Math.max(from, end - held)), x2: x(end), y1: y, y2: y },
+      svg("title", {}, `the consumer held it for ${duration(held / 1e9)}`),
+    );
   }
 
   #tick(kind, { x, band }, time, words) {
     const at = x(time);
-    const line = svg("line", { class: kind, x1: at, x2: at, y1: band.y - 2, y2: band.y + band.height + 2 });
-    line.append(svg("title", {}, words));
-    return line;
+    return svg(
+      "line",
+      { class: kind, x1: at, x2: at, y1: band.y - 2, y2: band.y + band.height + 2 },
+      svg("title", {}, words),
+    );
   }
 
   #events(paint, view) {
@@ -90,7 +102,8 @@ export class Bars {
     const marks = [];
     let last = -9;
     for (const [time, word, mark] of this.spans.events[row] ?? []) {
-      if (mark === "first" || time < view.start || time > view.end || (x(time) - last < 2 && mark !== "error")) continue;
+      if (mark === "first" || time < view.start || time > view.end || (x(time) - last < 2 && mark !== "error"))
+        continue;
       last = x(time);
       const words = `${this.spans.words[word]} at ${duration(Math.max(time - start, 0) / 1e9)}`;
       marks.push(mark === "stall" ? this.#stall(last, band, words) : this.#event(last, band, mark, words));
@@ -100,15 +113,25 @@ export class Bars {
 
   #event(at, band, mark, words) {
     const low = band.y + band.height;
-    const line = svg("line", { class: mark === "error" ? "event error-event" : "event", x1: at, x2: at, y1: low - 4, y2: low + 3 });
-    line.append(svg("title", {}, words));
-    return line;
+    return svg(
+      "line",
+      {
+        class: mark === "error" ? "event error-event" : "event",
+        x1: at,
+        x2: at,
+        y1: low - 4,
+        y2: low + 3,
+      },
+      svg("title", {}, words),
+    );
   }
 
   #stall(at, band, words) {
-    const mark = svg("path", { class: "stall", d: `M${at - 3.5} ${band.y - 2}H${at + 3.5}L${at} ${band.y + 5}Z` });
-    mark.append(svg("title", {}, words));
-    return mark;
+    return svg(
+      "path",
+      { class: "stall", d: `M${at - 3.5} ${band.y - 2}H${at + 3.5}L${at} ${band.y + 5}Z` },
+      svg("title", {}, words),
+    );
   }
 
   // One path for many intervals, those that fall into the same pixels joined.
@@ -116,7 +139,8 @@ export class Bars {
     let d = "";
     let [left, right] = [-1, -1];
     const close = () => {
-      if (right > left) d += `M${left.toFixed(1)} ${band.y}H${right.toFixed(1)}V${band.y + band.height}H${left.toFixed(1)}Z`;
+      if (right > left)
+        d += `M${left.toFixed(1)} ${band.y}H${right.toFixed(1)}V${band.y + band.height}H${left.toFixed(1)}Z`;
     };
     for (const [from, to] of intervals) {
       const [a, b] = [x(from), x(to)];

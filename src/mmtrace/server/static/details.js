@@ -25,7 +25,10 @@ export class Details {
     const found = await this.#ask(id);
     if (this.asked !== id) return;
     this.panel.scrollTop = 0;
-    this.panel.replaceChildren(this.#head(this.spans.name(row)), ...(found ? this.#parts(found, row) : [h("p", { textContent: "This span is not to be had now." })]));
+    this.panel.replaceChildren(
+      this.#head(this.spans.name(row)),
+      ...(found ? this.#parts(found, row) : [h("p", { textContent: "This span is not to be had now." })]),
+    );
     localTimes(this.panel);
   }
 
@@ -39,23 +42,54 @@ export class Details {
   }
 
   #head(name) {
-    return h("header", {}, h("h2", { textContent: name }),
-      h("button", { className: "close", title: "Close (Esc)", ariaLabel: "Close", textContent: "×", onclick: this.close }));
+    return h(
+      "header",
+      {},
+      h("h2", { textContent: name }),
+      h("button", {
+        className: "close",
+        title: "Close (Esc)",
+        ariaLabel: "Close",
+        textContent: "×",
+        onclick: this.close,
+      }),
+    );
   }
 
   #parts(found, row) {
     const ends = this.links.list(this.links.ends(row));
     return [
-      h("p", { className: "sub" }, h("span", { className: "chip", title: found.service }, h("i"), h("span", { textContent: found.service })), h("span", { textContent: found.kind }),
-        h("time", { dateTime: found.start, textContent: found.start })),
+      h(
+        "p",
+        { className: "sub" },
+        h("span", { className: "chip", title: found.service }, h("i"), h("span", { textContent: found.service })),
+        h("span", { textContent: found.kind }),
+        h("time", { dateTime: found.start, textContent: found.start }),
+      ),
       found.error && h("p", { className: "failure", textContent: found.message || "It failed, and says no more." }),
       found.model.length && h("div", { className: "block" }, this.#pairs(found.model)),
       this.#section("Time", this.#pairs(found.timing)),
-      found.content.length && this.#section("Content", ...found.content.flatMap(([words, text]) => [h("h3", { textContent: words }), this.#text(text)])),
+      found.content.length &&
+        this.#section(
+          "Content",
+          ...found.content.flatMap(([words, text]) => [h("h3", { textContent: words }), this.#text(text)]),
+        ),
       ends.length && this.#section(`Links (${count(ends.length)})`, h("div", { className: "ends" }, ...ends)),
-      found.events.length && this.#section(`Events (${count(found.events.length)})`, ...found.events.map((event) => this.#event(event))),
+      found.events.length &&
+        this.#section(`Events (${count(found.events.length)})`, ...found.events.map((event) => this.#event(event))),
       ...found.attributes.map(([prefix, pairs]) => this.#section(prefix || "Attributes", this.#pairs(pairs))),
-      found.logs.length && this.#section("Logs", ...found.logs.map((log) => h("div", { className: "event" }, h("span", { textContent: log.offset }), this.#text(`${log.severity} ${log.body}`)))),
+      found.logs.length &&
+        this.#section(
+          "Logs",
+          ...found.logs.map((log) =>
+            h(
+              "div",
+              { className: "event" },
+              h("span", { textContent: log.offset }),
+              this.#text(`${log.severity} ${log.body}`),
+            ),
+          ),
+        ),
       this.#folded("Resource", found.resource),
       this.#folded("Recorded by", [...found.scope, ["span id", found.id]]),
       found.dropped.length && this.#section("Left out by limits", this.#pairs(found.dropped)),
@@ -71,14 +105,21 @@ export class Details {
   }
 
   #pairs(pairs) {
-    return h("dl", {}, ...pairs.map(([key, value]) => h("div", {}, h("dt", { textContent: key }), h("dd", {}, ...this.#value(value)))));
+    return h(
+      "dl",
+      {},
+      ...pairs.map(([key, value]) => h("div", {}, h("dt", { textContent: key }), h("dd", {}, ...this.#value(value)))),
+    );
   }
 
   #text = (text) => h("div", { className: "text" }, ...this.#value(text));
 
   // A value with a button that copies it; a long one is folded, however long it is.
   #value(value) {
-    const shown = h("span", { className: "value", textContent: value.length > FOLD ? `${value.slice(0, FOLD)}…` : value });
+    const shown = h("span", {
+      className: "value",
+      textContent: value.length > FOLD ? `${value.slice(0, FOLD)}…` : value,
+    });
     const parts = [shown];
     if (value.length > FOLD) {
       const more = h("button", { className: "more", textContent: `all ${count(value.length)} characters` });
@@ -89,10 +130,24 @@ export class Details {
       });
       parts[0] = h("span", { className: "value" }, shown, more);
     }
-    return [...parts, h("button", { className: "copy", textContent: "copy", title: "Copy the value", onclick: (event) => copy(value, event.currentTarget) })];
+    return [
+      ...parts,
+      h("button", {
+        className: "copy",
+        textContent: "copy",
+        title: "Copy the value",
+        onclick: (event) => copy(value, event.currentTarget),
+      }),
+    ];
   }
 
   #event({ name, offset, attributes }) {
-    return h("div", { className: "event" }, h("span", { textContent: offset }), h("b", { textContent: name }), attributes.length && this.#pairs(attributes));
+    return h(
+      "div",
+      { className: "event" },
+      h("span", { textContent: offset }),
+      h("b", { textContent: name }),
+      attributes.length && this.#pairs(attributes),
+    );
   }
 }

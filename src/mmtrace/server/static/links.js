@@ -27,20 +27,37 @@ export class Links {
     if (!ends.length) return null;
     const chain = svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: CHAIN }));
     const words = ends.length === 1 ? "1 link" : `${ends.length} links`;
-    const shared = { className: "chain", tabIndex: -1, ariaLabel: words, onpointerenter: (event) => this.#showSoon(row, event.currentTarget),
-      onpointerleave: () => this.#hideSoon() };
-    if (ends.length > 1) return h("button", { ...shared, onclick: (event) => this.#show(row, event.currentTarget) }, chain, String(ends.length));
+    const shared = {
+      className: "chain",
+      tabIndex: -1,
+      ariaLabel: words,
+      onpointerenter: (event) => this.#showSoon(row, event.currentTarget),
+      onpointerleave: () => this.#hideSoon(),
+    };
+    if (ends.length > 1)
+      return h(
+        "button",
+        { ...shared, onclick: (event) => this.#show(row, event.currentTarget) },
+        chain,
+        String(ends.length),
+      );
     return h("a", { ...shared, href: ends[0].to, onclick: (event) => this.#follow(event, ends[0]) }, chain);
   }
 
   // One line for each end, as links.
   list(ends) {
-    const lines = ends.slice(0, MOST).map((end) =>
-      h("a", { href: end.to, onclick: (event) => this.#follow(event, end) },
-        h("i", { className: `dot s${this.#slot(end.service)}` }),
-        h("b", { textContent: end.name ?? "a span that is not here" }),
-        h("span", { className: "number", textContent: end.seconds === null ? "" : duration(end.seconds) }),
-        h("small", { textContent: this.#where(end) })));
+    const lines = ends
+      .slice(0, MOST)
+      .map((end) =>
+        h(
+          "a",
+          { href: end.to, onclick: (event) => this.#follow(event, end) },
+          h("i", { className: `dot s${this.#slot(end.service)}` }),
+          h("b", { textContent: end.name ?? "a span that is not here" }),
+          h("span", { className: "number", textContent: end.seconds === null ? "" : duration(end.seconds) }),
+          h("small", { textContent: this.#where(end) }),
+        ),
+      );
     if (ends.length > MOST) lines.push(h("p", { textContent: `and ${ends.length - MOST} more` }));
     return lines;
   }

@@ -1,5 +1,6 @@
-// News of traces from the server, gathered so that a page asks for them at most once in a `pause` (milliseconds). A tab that
-// nobody looks at lets go of its connection, because a browser has only six for one server, and asks again when it is seen.
+// News of traces from the server, gathered so that a page asks for them at most once in a `pause` (milliseconds).
+// `tell` gets the ids of the traces; an empty set means that something may have been missed. A tab that nobody looks at
+// lets go of its connection, because a browser has only six for one server, and asks again when it is seen.
 export function onNews(tell, pause = 1000) {
   const gathered = new Set();
   let source = null;
@@ -26,13 +27,12 @@ export function onNews(tell, pause = 1000) {
   function listen() {
     source?.close();
     source = document.hidden ? null : new EventSource("/live");
-    if (source) source.onmessage = ({ data }) => gather(JSON.parse(data));
+    if (!source) return;
+    source.onopen = () => gather([]); // what arrived since the page was made
+    source.onmessage = ({ data }) => gather(JSON.parse(data));
   }
 
-  document.addEventListener("visibilitychange", () => {
-    listen();
-    if (!document.hidden) gather([]);
-  });
+  document.addEventListener("visibilitychange", listen);
   addEventListener("pagehide", () => source?.close());
   addEventListener("pageshow", (event) => event.persisted && listen());
   listen();

@@ -47,13 +47,22 @@ export class Minimap {
       context.globalAlpha = failed || spans.calls[row] ? 1 : 0.6;
       context.fillStyle = failed ? colour.red : colour[spans.slot(row)];
       const x = spans.starts[row] * scale;
-      context.fillRect(x, (place / tree.rows.length) * height, Math.max((spans.ends[row] - spans.starts[row]) * scale, 1), tall);
+      context.fillRect(
+        x,
+        (place / tree.rows.length) * height,
+        Math.max((spans.ends[row] - spans.starts[row]) * scale, 1),
+        tall,
+      );
     });
   }
 
   #colours() {
     const style = getComputedStyle(this.canvas);
-    const found = { red: style.getPropertyValue("--red"), ink: style.getPropertyValue("--ink"), page: style.getPropertyValue("--page") };
+    const found = {
+      red: style.getPropertyValue("--red"),
+      ink: style.getPropertyValue("--ink"),
+      page: style.getPropertyValue("--page"),
+    };
     const probe = document.body.appendChild(document.createElement("i"));
     for (const [, slot] of this.spans.palette) {
       probe.className = `s${slot}`;
@@ -73,7 +82,9 @@ export class Minimap {
     context.drawImage(this.picture, 0, 0, width, height);
     const { ink, page } = this.#colours();
     const all = Math.max(tree.rows.length * ROW, 1);
-    const [left, right] = this.drag ? [...this.drag].sort((a, b) => a - b) : [rows.view.start, rows.view.end].map((time) => (time / spans.length) * width);
+    const [left, right] = this.drag
+      ? [...this.drag].sort((a, b) => a - b)
+      : [rows.view.start, rows.view.end].map((time) => (time / spans.length) * width);
     const top = (rows.scroller.scrollTop / all) * height;
     const tall = Math.max((rows.scroller.clientHeight / all) * height, 3);
     context.fillStyle = page;

@@ -30,7 +30,11 @@ export class Plot {
   draw(rows) {
     const { width, height } = this.area.getBoundingClientRect();
     if (!width || !rows.length) return this.area.replaceChildren();
-    const points = rows.map((row) => ({ row, time: Date.parse(row.dataset.start), seconds: Math.max(row.dataset.seconds, 1e-6) }));
+    const points = rows.map((row) => ({
+      row,
+      time: Date.parse(row.dataset.start),
+      seconds: Math.max(row.dataset.seconds, 1e-6),
+    }));
     const times = points.map((point) => point.time);
     const lengths = points.map((point) => Math.log10(point.seconds));
     const [first, last] = [Math.min(...times), Math.max(...times)];
@@ -42,7 +46,8 @@ export class Plot {
     const x = (time) => LEFT + ((time - this.low) / (this.high - this.low)) * (width - LEFT - RIGHT);
     const y = (log) => height - BOTTOM - ((log - bottom) / (top - bottom)) * (height - TOP - BOTTOM);
     this.area.replaceChildren(
-      ...this.#across(x, height), ...this.#up(y, bottom, top, width),
+      ...this.#across(x, height),
+      ...this.#up(y, bottom, top, width),
       ...points.map(({ row, time, seconds }) => this.#point(row, x(time), y(Math.log10(seconds)))),
     );
   }
@@ -52,7 +57,11 @@ export class Plot {
     const shape = errors
       ? svg("path", { class: "point failed", d: `M${x - 5} ${y}L${x} ${y - 5}L${x + 5} ${y}L${x} ${y + 5}Z` })
       : svg("circle", { class: `point s${slot}`, cx: x, cy: y, r: row.classList.contains("batch") ? 2.5 : 4 });
-    const link = svg("a", { href: `/trace/${trace}`, "aria-label": row.querySelector(".root").textContent.trim(), tabindex: -1 }, shape);
+    const link = svg(
+      "a",
+      { href: `/trace/${trace}`, "aria-label": row.querySelector(".root").textContent.trim(), tabindex: -1 },
+      shape,
+    );
     link.row = row;
     link.at = [x, y];
     return link;
@@ -62,7 +71,11 @@ export class Plot {
     const now = new Date();
     return steps(this.low, this.high, this.width / 150).flatMap((time) => [
       svg("line", { class: "grid", x1: x(time), x2: x(time), y1: TOP, y2: height - BOTTOM }),
-      svg("text", { x: x(time), y: height - 8, "text-anchor": "middle" }, moment(new Date(time), now).replace(/\.000$/, "")),
+      svg(
+        "text",
+        { x: x(time), y: height - 8, "text-anchor": "middle" },
+        moment(new Date(time), now).replace(/\.000$/, ""),
+      ),
     ]);
   }
 
@@ -71,15 +84,30 @@ export class Plot {
     for (let power = Math.floor(bottom); power <= top; power++) {
       for (const factor of top - bottom > 2.2 ? [1] : [1, 2, 5]) marks.push(factor * 10 ** power);
     }
-    return marks.filter((seconds) => Math.log10(seconds) >= bottom && Math.log10(seconds) <= top).flatMap((seconds) => [
-      svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(Math.log10(seconds)), y2: y(Math.log10(seconds)) }),
-      svg("text", { x: LEFT - 8, y: y(Math.log10(seconds)) + 4, "text-anchor": "end" }, duration(seconds).replace(/\.0+ /, " ")),
-    ]);
+    return marks
+      .filter((seconds) => Math.log10(seconds) >= bottom && Math.log10(seconds) <= top)
+      .flatMap((seconds) => [
+        svg("line", {
+          class: "grid",
+          x1: LEFT,
+          x2: width - RIGHT,
+          y1: y(Math.log10(seconds)),
+          y2: y(Math.log10(seconds)),
+        }),
+        svg(
+          "text",
+          { x: LEFT - 8, y: y(Math.log10(seconds)) + 4, "text-anchor": "end" },
+          duration(seconds).replace(/\.0+ /, " "),
+        ),
+      ]);
   }
 
   #name(link) {
     if (!link?.row) return;
-    const { row, at: [x, y] } = link;
+    const {
+      row,
+      at: [x, y],
+    } = link;
     const small = document.createElement("small");
     small.textContent = `${row.querySelector(".duration").textContent} · ${row.querySelector("time").textContent}`;
     this.tip.replaceChildren(row.querySelector(".root").textContent.trim(), small);

@@ -16,10 +16,14 @@ export class Rows {
     this.width = 0;
     this.scrolled = () => {};
     const refresh = onFrame(() => this.fill());
-    scroller.addEventListener("scroll", () => {
-      refresh();
-      this.scrolled();
-    }, { passive: true });
+    scroller.addEventListener(
+      "scroll",
+      () => {
+        refresh();
+        this.scrolled();
+      },
+      { passive: true },
+    );
   }
 
   // Draws everything anew, after the view, the tree or the width has changed.
@@ -83,16 +87,31 @@ export class Rows {
     const { spans } = this;
     const inside = spans.inside(row);
     const folded = this.tree.folded.has(row);
-    const cell = h("div", { className: "name" },
-      h("button", { className: folded ? "fold folded" : "fold", tabIndex: -1, ariaHidden: true,
-        textContent: inside ? (folded ? `▸ ${inside}` : "▾") : "" }),
+    const cell = h(
+      "div",
+      { className: "name" },
+      h("button", {
+        className: folded ? "fold folded" : "fold",
+        tabIndex: -1,
+        ariaHidden: true,
+        textContent: inside ? (folded ? `▸ ${inside}` : "▾") : "",
+      }),
       h("i", { className: "dot" }),
-      h("a", { className: "what", href: this.address.with("span", spans.ids[row]), tabIndex: -1, draggable: false,
-        title: `${spans.service(row)}: ${spans.name(row)}` },
-      spans.enters(row) && h("span", { className: "service", textContent: spans.service(row) }),
-      h("b", { textContent: spans.name(row) })),
+      h(
+        "a",
+        {
+          className: "what",
+          href: this.address.with("span", spans.ids[row]),
+          tabIndex: -1,
+          draggable: false,
+          title: `${spans.service(row)}: ${spans.name(row)}`,
+        },
+        spans.enters(row) && h("span", { className: "service", textContent: spans.service(row) }),
+        h("b", { textContent: spans.name(row) }),
+      ),
       spans.failed.has(row) && h("span", { className: "bad", title: "error", textContent: "!" }),
-      this.links.mark(row));
+      this.links.mark(row),
+    );
     cell.style.paddingLeft = `${4 + spans.depths[row] * this.indent}px`;
     return cell;
   }
@@ -103,7 +122,8 @@ export class Rows {
     const place = this.tree.place.get(row) ?? 0;
     const { scrollTop, clientHeight } = this.scroller;
     const top = place * ROW;
-    if (center && (top < scrollTop || top > scrollTop + clientHeight - ROW)) this.scroller.scrollTop = top - clientHeight / 3;
+    if (center && (top < scrollTop || top > scrollTop + clientHeight - ROW))
+      this.scroller.scrollTop = top - clientHeight / 3;
     else if (top < scrollTop) this.scroller.scrollTop = top;
     else if (top + ROW > scrollTop + clientHeight) this.scroller.scrollTop = top + ROW - clientHeight;
     this.fill();
@@ -117,7 +137,8 @@ export class Rows {
   }
 
   #point() {
-    for (const element of this.drawn.values()) element.classList.toggle("active", Number(element.dataset.row) === this.active);
+    for (const element of this.drawn.values())
+      element.classList.toggle("active", Number(element.dataset.row) === this.active);
     this.inner.setAttribute("aria-activedescendant", `row-${this.active}`);
   }
 

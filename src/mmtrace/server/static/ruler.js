@@ -30,13 +30,27 @@ export class Ruler {
     const times = steps(view.start, view.end, width / 110);
     this.grid.style.left = `${this.#left() - this.chart.getBoundingClientRect().left}px`;
     this.grid.style.width = `${width}px`;
-    this.grid.replaceChildren(...times.map((time) => svg("line", { x1: (time - view.start) * scale, x2: (time - view.start) * scale, y1: 0, y2: "100%" })));
-    this.area.replaceChildren(...times.flatMap((time) => {
-      const x = (time - view.start) * scale;
-      const words = time === 0 ? "0" : duration(time / 1e9).replace(/(\.\d*?)0+ /, "$1 ").replace(/\. /, " ");
-      const anchor = x < 20 ? "start" : x > width - 34 ? "end" : "middle";
-      return [svg("line", { x1: x, x2: x, y1: 21, y2: 28 }), svg("text", { x: Math.max(x, 2), y: 17, "text-anchor": anchor }, words)];
-    }));
+    this.grid.replaceChildren(
+      ...times.map((time) =>
+        svg("line", { x1: (time - view.start) * scale, x2: (time - view.start) * scale, y1: 0, y2: "100%" }),
+      ),
+    );
+    this.area.replaceChildren(
+      ...times.flatMap((time) => {
+        const x = (time - view.start) * scale;
+        const words =
+          time === 0
+            ? "0"
+            : duration(time / 1e9)
+                .replace(/(\.\d*?)0+ /, "$1 ")
+                .replace(/\. /, " ");
+        const anchor = x < 20 ? "start" : x > width - 34 ? "end" : "middle";
+        return [
+          svg("line", { x1: x, x2: x, y1: 21, y2: 28 }),
+          svg("text", { x: Math.max(x, 2), y: 17, "text-anchor": anchor }, words),
+        ];
+      }),
+    );
   }
 
   // The moment under the pointer, null where it is not over the bars.
@@ -52,7 +66,9 @@ export class Ruler {
   #mark(down, event) {
     const left = this.chart.getBoundingClientRect().left;
     const origin = this.#left();
-    const [from, to] = [down.clientX, event.clientX].map((x) => Math.min(Math.max(x, origin), origin + this.rows.width)).sort((a, b) => a - b);
+    const [from, to] = [down.clientX, event.clientX]
+      .map((x) => Math.min(Math.max(x, origin), origin + this.rows.width))
+      .sort((a, b) => a - b);
     this.selection.hidden = false;
     this.selection.style.left = `${from - left}px`;
     this.selection.style.width = `${to - from}px`;

@@ -17,11 +17,32 @@ const spans = new Spans(JSON.parse(byId("data").textContent));
 const tree = new Tree(spans);
 const address = new Address(follow);
 const links = new Links(spans, byId("links"), open);
-const rows = new Rows({ spans, tree, bars: new Bars(spans), scroller: byId("scroller"), inner: byId("rows"), address, links });
-const zoom = ({ start, end }) => address.set({ zoom: whole(start, end) ? "" : `${Math.round(start)}-${Math.round(end)}` });
-const ruler = new Ruler({ area: byId("ruler"), grid: byId("grid"), chart: byId("chart"), selection: byId("selection"), rows, changed: bounded });
+const rows = new Rows({
+  spans,
+  tree,
+  bars: new Bars(spans),
+  scroller: byId("scroller"),
+  inner: byId("rows"),
+  address,
+  links,
+});
+const zoom = ({ start, end }) =>
+  address.set({ zoom: whole(start, end) ? "" : `${Math.round(start)}-${Math.round(end)}` });
+const ruler = new Ruler({
+  area: byId("ruler"),
+  grid: byId("grid"),
+  chart: byId("chart"),
+  selection: byId("selection"),
+  rows,
+  changed: bounded,
+});
 const minimap = new Minimap({ canvas: byId("minimap"), spans, tree, rows, changed: bounded });
-const details = new Details({ panel: byId("details"), spans, links, close: () => address.set({ span: "" }, { step: true }) });
+const details = new Details({
+  panel: byId("details"),
+  spans,
+  links,
+  close: () => address.set({ span: "" }, { step: true }),
+});
 const find = byId("find");
 
 const whole = (start, end) => start <= 0 && end >= spans.length;
@@ -39,7 +60,13 @@ function open(row) {
 function follow() {
   const [start, end] = address.get("zoom").split("-").map(Number);
   rows.view = end > start ? { start, end } : { start: 0, end: Math.max(spans.length, 1) };
-  tree.folded = new Set(address.get("fold").split(",").filter((id) => spans.row.has(id)).map((id) => spans.row.get(id)));
+  tree.folded = new Set(
+    address
+      .get("fold")
+      .split(",")
+      .filter((id) => spans.row.has(id))
+      .map((id) => spans.row.get(id)),
+  );
   tree.found = looked(address.get("find"), address.get("only"));
   tree.refresh();
   const row = spans.row.get(address.get("span")) ?? -1;
@@ -170,17 +197,27 @@ const step = (by) => () => {
   rows.step(by());
 };
 onKeys({
-  j: step(() => 1), ArrowDown: step(() => 1), k: step(() => -1), ArrowUp: step(() => -1),
-  PageDown: step(page), PageUp: step(() => -page()), Home: step(() => -spans.count), End: step(() => spans.count),
-  ArrowRight: () => sideways(true), ArrowLeft: () => sideways(false),
+  j: step(() => 1),
+  ArrowDown: step(() => 1),
+  k: step(() => -1),
+  ArrowUp: step(() => -1),
+  PageDown: step(page),
+  PageUp: step(() => -page()),
+  Home: step(() => -spans.count),
+  End: step(() => spans.count),
+  ArrowRight: () => sideways(true),
+  ArrowLeft: () => sideways(false),
   Enter: (event) => !event.target.closest("a, button") && open(rows.active),
-  Escape: escape, 0: () => address.set({ zoom: "" }),
+  Escape: escape,
+  0: () => address.set({ zoom: "" }),
 });
 
-onNews((ids) => {
-  if (!ids.has(spans.trace)) return;
-  byId("news").hidden = false;
-  byId("news").textContent = "New spans arrived: show";
+onNews(async (ids) => {
+  if (ids.size && !ids.has(spans.trace)) return;
+  const response = await fetch(`/trace/${spans.trace}/count`).catch(() => null);
+  const fresh = response?.ok ? (await response.json()).spans - spans.count : 0;
+  byId("news").hidden = fresh <= 0;
+  byId("news").textContent = `${count(fresh)} new ${fresh === 1 ? "span" : "spans"}: show`;
 });
 byId("news").addEventListener("click", () => location.reload());
 
