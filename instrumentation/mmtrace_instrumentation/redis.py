@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from mmtrace import attributes as names
-from mmtrace.instrumenting import Instrumentation, Patch, leave_pulled, never_raises
+from mmtrace.instrumenting import Instrumentation, Patch, leave_pulled, never_raises, serving
 from mmtrace_instrumentation.shapes import message
 from mmtrace_instrumentation.shapes.message import Channel, Message, Pull, text
 
@@ -36,7 +36,8 @@ def _xadd(wrapped: Any, client: Any, args: _Args, kwargs: _Kwargs) -> Any:
 def _pull(command: str, wrapped: Any, client: Any, args: _Args, kwargs: _Kwargs) -> Any:
     given = {**dict(zip(_PULLS[command], args, strict=False)), **kwargs}
     channel = Channel("redis", text(given.get("name", "")), text(given.get("groupname", "")))
-    return message.pull(wrapped, args, kwargs, partial(_pulled, command, channel))
+    with serving():  # a worker is stopped where it waits
+        return message.pull(wrapped, args, kwargs, partial(_pulled, command, channel))
 
 
 def _pulled(command: str, channel: Channel, answer: Any) -> Any:

@@ -38,6 +38,7 @@ class System:
             **{name: str(port) for name, port in self.ports.items()},
             "GRAPH": str(self.folder / "negative.onnx"),
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.receiver.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "60000",  # nothing is sent before the end
         }
         with (self.folder / name).open("w") as log:
             self.processes[name] = subprocess.Popen(command, env=environment, cwd=SERVICES, stdout=log, stderr=log)
@@ -57,12 +58,11 @@ class System:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['GATEWAY_PORT']}/{path}", timeout=30) as answer:
             return answer.read().decode()
 
-    def stop(self):
-        services = [process for name, process in self.processes.items() if name != "redis"]
-        for process in services:
-            process.send_signal(signal.SIGTERM)
-        for process in services:
-            process.wait(30)
+    def stop(self, *names):
+        for name in names:
+            self.processes[name].send_signal(signal.SIGTERM)
+        for name in names:
+            self.processes[name].wait(30)
 
     def kill(self):
         for process in self.processes.values():
@@ -118,7 +118,8 @@ def system(tmp_path_factory, paths):
             made.wait_for(*PORTS)
             with ThreadPoolExecutor(3) as clients:
                 made.answers = dict(zip(paths, clients.map(made.ask, paths), strict=True))
-            made.stop()
+            made.stop("gateway", "classifier", "embedder")
+            made.stop("worker")  # after its last answer it has yet to acknowledge
             yield made
         finally:
             made.kill()

@@ -26,6 +26,11 @@ gateway CLIENT models.Embedder/Stream
     embedder INTERNAL infer negative
 """
 SCALE = "gateway INTERNAL infer negative\n"
+QUEUE = """\
+gateway PRODUCER xadd work
+  worker CONSUMER process work
+    worker INTERNAL infer negative
+"""
 
 CALLS = {
     "blocking": CLASSIFY,
@@ -33,6 +38,7 @@ CALLS = {
     "awaiting": CLASSIFY + EMBED,
     "executors": CLASSIFY + CLASSIFY + EMBED + SCALE,
     "streaming": CLASSIFY + CLASSIFY + STREAM,
+    "queued": QUEUE,
 }
 """What each route of the gateway calls, siblings by name."""
 
@@ -42,6 +48,7 @@ ANSWERS = {
     "awaiting": "[1,-2.0]",
     "executors": "[[1],[-2.0],[1],[-2.0]]",
     "streaming": "[0] [0] ",
+    "queued": "[-2.0]",
 }
 
 
