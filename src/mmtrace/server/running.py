@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final
 
 import uvicorn
+from opentelemetry import context
 from starlette.applications import Starlette
 from typing_extensions import Self
 
@@ -28,6 +29,16 @@ _GRACE: Final = 3
 """Seconds that open requests have to finish when the server ends."""
 _KEEP_ALIVE: Final = 65
 """Seconds that an idle connection stays open: longer than exporters wait between two batches."""
+
+
+@contextlib.contextmanager
+def _untraced() -> Iterator[None]:
+    """Keep instrumentations of this process off the server: what it receives would tell that it received something."""
+    token = context.attach(context.set_value(context._SUPPRESS_INSTRUMENTATION_KEY, True))
+    try:
+        yield
+    finally:
+        context.detach(token)
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,8 @@ class LocalServer:
         with contextlib.ExitStack() as stack:
             self._http = stack.enter_context(listen(self._address, options.port, "--port"))
             self.store = stack.enter_context(_open(options))
-            self._grpc = GrpcReceiver(self.store, self.token)
+            with _untraced():
+                self._grpc = GrpcReceiver(self.store, self.token)
             self.grpc_port = self._bind_grpc()
             self._open = stack.pop_all()
         security = Security.of([options.host, *options.allow_hosts], self.token)
@@ -88,8 +100,9 @@ class LocalServer:
         """Serve until `stop()`, then store everything that came and close; calls `ready` once it serves."""
         self._server.ready = ready
         try:
-            self._grpc.start()
-            self._server.run(sockets=[self._http])
+            with _untraced():
+                self._grpc.start()
+                self._server.run(sockets=[self._http])
         finally:
             self.close()
 
