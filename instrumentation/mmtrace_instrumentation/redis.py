@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from mmtrace import attributes as names
-from mmtrace.instrumenting import Instrumentation, Patch, leave_pulled, never_raises, serving
+from mmtrace.instrumenting import Instrumentation, Patch, arrival_of, leave_pulled, never_raises, serving
 from mmtrace_instrumentation.shapes import message
 from mmtrace_instrumentation.shapes.message import Channel, Message, Pull, text
 
@@ -112,7 +112,7 @@ def _own(entry: Any) -> tuple[Any, Any]:
     if not isinstance(entry, tuple) or not isinstance(entry[1], dict):
         return entry, None
     name, fields, *more = entry
-    if _ARRIVAL.isdisjoint(fields):
+    if _ARRIVAL.isdisjoint(fields) or arrival_of(fields) is None:
         return entry, fields
     carried = message.carried_names()
     headers = {key: value for key, value in fields.items() if text(key) in carried}

@@ -11,6 +11,7 @@ from opentelemetry import propagate
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from brokers import RedisServer
 from mmtrace.patching.engine import Engine
 from mmtrace.patching.options import Options, options, put_options
 from mmtrace.recording.propagation import propagator_from
@@ -122,3 +123,10 @@ def serve_for_module():
     """Like `serve`, with servers that all tests of a module share."""
     with contextlib.ExitStack() as stack:
         yield lambda app, **config: stack.enter_context(_running(app, **config))
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    """A real redis-server that all tests share; each uses streams of its own."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
