@@ -37,7 +37,7 @@ system-packages:  ## the programs that the tests run: Chromium and a Redis serve
 	@bash tests/install_system_packages.sh
 
 test: $(STAMP) system-packages  ## set up and run the tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 test-pythons: $(STAMP)  ## the unit tests on every supported Python, and on the oldest and newest OpenTelemetry
 	bash tests/pythons.sh $(UNIT_TESTS)
