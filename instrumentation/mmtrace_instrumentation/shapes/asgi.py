@@ -19,6 +19,7 @@ Any other application takes `Middleware`. https://asgi.readthedocs.io/en/latest/
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, Final, TypeAlias
 
+from opentelemetry.trace import get_tracer
 from typing_extensions import Self
 
 from mmtrace import attributes as names
@@ -165,7 +166,8 @@ def _attributes(scope: Scope) -> Iterator[tuple[str, Any]]:
     yield from _server(scope).items()
     if client := scope.get("client"):
         yield names.CLIENT_ADDRESS, client[0]
-        yield names.CLIENT_PORT, client[1]
+        if client[1]:
+            yield names.CLIENT_PORT, client[1]
     if agent := _header(scope, b"user-agent"):
         yield names.USER_AGENT_ORIGINAL, agent
 
@@ -227,9 +229,17 @@ def traces_itself(application: Any) -> bool:
     layer = _middleware(application)
     while layer is not None:
         if type(layer).__name__ == "OpenTelemetryMiddleware":
+            _let_be_heard(layer)
             return True
         layer = getattr(layer, "app", None)
     return False
+
+
+def _let_be_heard(middleware: Any) -> None:
+    """Give a middleware whose provider hands its spans to nobody, as BentoML's, the tracer that all others have."""
+    processor = getattr(getattr(middleware, "tracer", None), "span_processor", None)
+    if getattr(processor, "_span_processors", None) == ():
+        middleware.tracer = get_tracer(type(middleware).__module__)
 
 
 def _middleware(application: Any) -> Any:
