@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 
+import confluent_kafka
 import pytest
 
 
@@ -43,6 +44,19 @@ class RedisServer:
             except OSError:
                 assert self._process.poll() is None and time.monotonic() < deadline, "redis-server did not start"
                 time.sleep(0.01)
+
+
+class KafkaBroker:
+    """The broker that confluent-kafka has for tests: real TCP ports, nothing durable."""
+
+    def __enter__(self):
+        self._home = confluent_kafka.Producer({"test.mock.num.brokers": 1, "log_level": 0})
+        (broker,) = self._home.list_topics(timeout=30).brokers.values()
+        self.servers = f"{broker.host}:{broker.port}"
+        return self
+
+    def __exit__(self, *error):
+        del self._home
 
 
 def _free_port():

@@ -11,7 +11,7 @@ from opentelemetry import propagate
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from brokers import RedisServer
+from brokers import KafkaBroker, RedisServer
 from mmtrace.patching.engine import Engine
 from mmtrace.patching.options import Options, options, put_options
 from mmtrace.recording.propagation import propagator_from
@@ -130,3 +130,10 @@ def redis_server(tmp_path_factory):
     """A real redis-server that all tests share; each uses streams of its own."""
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kafka_broker():
+    """A broker of Kafka that all tests share; each uses topics of its own."""
+    with KafkaBroker() as broker:
+        yield broker
