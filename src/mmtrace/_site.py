@@ -12,6 +12,8 @@ from types import ModuleType
 from typing import Final
 
 _LAST: Final = "sitecustomize"
+_CLEANER: Final = "from multiprocessing.resource_tracker import "
+"""How the helper process begins in which nothing runs that could be traced."""
 
 
 class _Starter(MetaPathFinder):
@@ -36,6 +38,8 @@ def start() -> None:
 
 def start_when_ready() -> None:
     """Start as soon as the site is complete."""
+    if any(argument.startswith(_CLEANER) for argument in sys.orig_argv):
+        return
     if _LAST in sys.modules:
         start()
     else:
