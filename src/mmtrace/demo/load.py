@@ -13,6 +13,8 @@ from sklearn.datasets import load_digits
 MODELS = ("digit-reader", "digit-checker", "digit-narrator")
 """The models that every answered request went through."""
 SLOW_ONE_IN = 20
+BURST = 3
+"""Requests that come at once, so that batches have something to serve."""
 
 
 @dataclass
@@ -50,8 +52,9 @@ class Load:
         with ThreadPoolExecutor(max_workers=32) as workers:
             number = 0
             while not self._stopped.is_set() and (seconds is None or time.monotonic() - began < seconds):
-                workers.submit(self._request, number)
-                number += 1
+                for _ in range(BURST):
+                    workers.submit(self._request, number)
+                    number += 1
                 self._stopped.wait(max(0.0, began + number * self._interval - time.monotonic()))
         self._client.close()
 
