@@ -52,9 +52,9 @@ class _Pulled:
 
     def end(self) -> None:
         """End the call, unless this process is a fork, which has but a copy of it."""
-        if self._call is not None and self._place[0] == os.getpid():
-            _open.pop(self._call, None)
-            self._call.end()
+        call = self._call
+        if call is not None and not call.ended and self._place[0] == os.getpid():
+            _end((call,))
 
     def hand_over(self, context: Context, call: Call | None) -> bool:
         """Give to the task that waits for a pull what another one has pulled for it; False where none waits."""
