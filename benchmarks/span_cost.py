@@ -3,8 +3,8 @@
     python benchmarks/span_cost.py [--rounds N] [--seconds S] [--rate R] [--json FILE]
 
 Every side and state is a process of its own on one core; the receiver is on another, where there is one. The hot path
-is the time that a call takes at full speed: the median of interleaved rounds of 400 calls. CPU is that of the whole
-process, with the thread that exports, at a paced rate, less that of the same loop untraced.
+is what a call takes at full speed, by the clock and of its thread's CPU: medians of interleaved rounds of 400 calls.
+CPU is that of the whole process, with the thread that exports, at a paced rate, less that of the same loop untraced.
 """
 
 import argparse
@@ -25,7 +25,9 @@ from sides import STATES, environment
 
 HERE = Path(__file__).parent
 CALLS = 400
-PAIRS = [("untraced", "untraced"), *[(side, state) for state in STATES for side in ("stock", "mmtrace")]]
+SIDES = ("stock", "mmtrace")
+PAIRS = [("untraced", "untraced"), *[(side, state) for state in STATES for side in SIDES]]
+MEASURES = {"wall_us": "hot path, clock", "thread_us": "hot path, CPU", "cpu_us": "all threads, CPU, paced"}
 
 
 @contextmanager
@@ -62,8 +64,12 @@ def measure(workers, rounds, what):
     for _ in range(rounds):
         for pair, worker in workers.items():
             answers[pair].append(ask(worker, **what))
-    medians = {pair: statistics.median(one["us"] for one in found) for pair, found in answers.items()}
-    return medians, {pair: sum(one["calls"] for one in found) for pair, found in answers.items()}
+    return {pair: summary(found) for pair, found in answers.items()}
+
+
+def summary(answers):
+    medians = {key: statistics.median(answer[key] for answer in answers) for key in answers[0]}
+    return medians | {"calls": sum(answer["calls"] for answer in answers)}
 
 
 def run(rounds, seconds, rate):
@@ -74,49 +80,49 @@ def run(rounds, seconds, rate):
         for side, state in PAIRS:
             variables = environment(state, endpoint, f"{side} {state}")
             workers[side, state], _ = stack.enter_context(process("worker.py", side, state, **variables))
-        hot, first = measure(workers, rounds, {"burst": CALLS})
-        cpu, second = measure(workers, 3, {"paced": rate, "seconds": seconds})
+        hot = measure(workers, rounds, {"burst": CALLS})
+        paced = measure(workers, 3, {"paced": rate, "seconds": seconds})
         with urllib.request.urlopen(endpoint) as answer:
             delivered = json.load(answer)
-    return report(hot, cpu, {pair: first[pair] + second[pair] for pair in workers}, delivered)
+    made = {pair: hot[pair]["calls"] + paced[pair]["calls"] for pair in workers}
+    return report({pair: hot[pair] | paced[pair] for pair in workers}, made, delivered)
 
 
-def report(hot, cpu, calls, delivered):
+def report(found, made, delivered):
     """Return all figures: microseconds a call, ratios stock / mmtrace, and how many spans arrived."""
-    idle = cpu["untraced", "untraced"]
+    idle = found["untraced", "untraced"]
     states = {}
     for state in STATES:
-        sides = {
-            side: {"hot_us": round(hot[side, state], 2), "cpu_us": round(cpu[side, state] - idle, 2)}
-            for side in ("stock", "mmtrace")
-        }
-        ratio = {key: round(sides["stock"][key] / max(sides["mmtrace"][key], 0.01), 1) for key in ("hot_us", "cpu_us")}
-        states[state] = {**sides, "stock / mmtrace": ratio}
+        sides = {side: figures_of(found[side, state], idle) for side in SIDES}
+        ratios = {key: round(sides["stock"][key] / max(sides["mmtrace"][key], 0.01), 1) for key in MEASURES}
+        states[state] = {**sides, "stock / mmtrace": ratios}
     arrived = {
-        side: {"calls": calls[side, "exporting"], "spans": delivered.get(f"{side} exporting", 0)}
-        for side in ("stock", "mmtrace")
+        side: {"calls": made[side, "exporting"], "spans": delivered.get(f"{side} exporting", 0)} for side in SIDES
     }
     return {
         "python": platform.python_version(),
         "opentelemetry-sdk": version("opentelemetry-sdk"),
-        "untraced": {"hot_us": round(hot["untraced", "untraced"], 3), "cpu_us": round(idle, 2)},
+        "untraced": {key: round(idle[key], 2) for key in MEASURES},
         "states": states,
         "delivered": arrived,
     }
 
 
+def figures_of(found, idle):
+    figures = {key: round(found[key], 2) for key in MEASURES}
+    return figures | {"cpu_us": round(found["cpu_us"] - idle["cpu_us"], 2)}
+
+
 def show(figures):
-    table = Table(
-        title=f"one call of a model, microseconds (Python {figures['python']}, SDK {figures['opentelemetry-sdk']})"
-    )
-    table.add_column("state")
-    for heading in ("hot path: stock", "mmtrace", "ratio", "CPU: stock", "mmtrace", "ratio"):
+    title = f"microseconds a call of a model (Python {figures['python']}, SDK {figures['opentelemetry-sdk']})"
+    table = Table("state", "measure", title=title)
+    for heading in (*SIDES, "ratio"):
         table.add_column(heading, justify="right")
-    table.add_row("untraced", "", f"{figures['untraced']['hot_us']:.2f}", "", "", "0", "")
     for state, found in figures["states"].items():
-        stock, ours, ratio = found["stock"], found["mmtrace"], found["stock / mmtrace"]
-        cells = [[f"{side[key]:.1f}" for side in (stock, ours, ratio)] for key in ("hot_us", "cpu_us")]
-        table.add_row(state, *cells[0], *cells[1])
+        for key, measure_name in MEASURES.items():
+            first = key == "wall_us"
+            table.add_row(state if first else "", measure_name, *[f"{side[key]:.1f}" for side in found.values()])
+        table.add_section()
     console = Console()
     console.print(table)
     for side, found in figures["delivered"].items():
@@ -127,7 +133,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30, help="rounds at full speed")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each of three paced rounds")
-    parser.add_argument("--rate", type=float, default=2000.0, help="calls a second in the paced rounds")
+    parser.add_argument("--rate", type=float, default=5000.0, help="calls a second in the paced rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     arguments = parser.parse_args()
     figures = run(arguments.rounds, arguments.seconds, arguments.rate)

@@ -15,13 +15,13 @@ WARM_UP = 1.0
 
 
 def burst(call, flush, calls):
-    """Return microseconds a call at full speed; what was recorded is sent afterwards."""
-    start = time.perf_counter_ns()
+    """Return microseconds a call at full speed, by the clock and of the thread's CPU; it is all sent afterwards."""
+    wall, thread = time.perf_counter_ns(), time.thread_time_ns()
     for _ in range(calls):
         call()
-    elapsed = time.perf_counter_ns() - start
+    wall, thread = time.perf_counter_ns() - wall, time.thread_time_ns() - thread
     flush()
-    return {"us": elapsed / calls / 1000, "calls": calls}
+    return {"wall_us": wall / calls / 1000, "thread_us": thread / calls / 1000, "calls": calls}
 
 
 def paced(call, flush, rate, seconds):
@@ -32,7 +32,7 @@ def paced(call, flush, rate, seconds):
     made = ticks(call, each, seconds)
     cpu = time.process_time_ns() - cpu
     flush()
-    return {"us": cpu / made / 1000, "calls": made + round(WARM_UP / TICK) * each}
+    return {"cpu_us": cpu / made / 1000, "calls": made + round(WARM_UP / TICK) * each}
 
 
 def ticks(call, each, seconds):
