@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from mmtrace import attributes as names
 from mmtrace.instrumenting import Instrumentation, Patch, never_raises, suppressed
-from mmtrace_instrumentation.shapes import rpc, serving
+from mmtrace_instrumentation.shapes import held, rpc, rpc_server, serving
 from mmtrace_instrumentation.shapes.address import attributes_of
 
 _Args = tuple[Any, ...]
@@ -77,6 +77,8 @@ def _follow(call: Any, running: Any, when_done: Callable[[Callable[[], None]], b
         done = partial(_done, call, weakref.ref(running))
         if when_done(done) is False:
             done()
+        if type(running).__name__.endswith("StreamCall"):
+            held.hold(call)
 
 
 @never_raises
@@ -117,7 +119,7 @@ def _address(target: str) -> Mapping[str, Any]:
 # --- servers --------------------------------------------------------------------------------------------------------
 
 
-class _Arrival(rpc.Arrival):
+class _Arrival(rpc_server.Arrival):
     system: ClassVar[str] = "grpc"
 
     def answer(self, servicer: Any, error: BaseException | None, outcome: str) -> rpc.Answer:
@@ -172,7 +174,7 @@ class _AsyncInterceptor:
 
 
 @never_raises
-def _traced(handler: Any, arrival: rpc.Arrival) -> Any:
+def _traced(handler: Any, arrival: rpc_server.Arrival) -> Any:
     """Return `handler` with its behavior inside the call that has arrived."""
     import grpc
 
@@ -196,10 +198,10 @@ def _kind(streams: bool) -> str:  # noqa: FBT001  # of a handler's attribute
 def _serving(behavior: Any, *, streams: bool) -> Callable[..., Any]:
     """Return the function that runs a behavior as gRPC would: it asks the function which kind it is of."""
     if inspect.iscoroutinefunction(behavior):
-        return rpc.serve_async
+        return rpc_server.serve_async
     if inspect.isasyncgenfunction(behavior):
-        return rpc.serve_stream_async
-    return rpc.serve_stream if streams else rpc.serve
+        return rpc_server.serve_stream_async
+    return rpc_server.serve_stream if streams else rpc_server.serve
 
 
 def _serves(make: Callable[[], Any], wrapped: Any, server: Any, args: _Args, kwargs: _Kwargs) -> _Wrapper:
@@ -239,7 +241,7 @@ instrumentation = Instrumentation(
         *(Patch(f"grpc._channel:{name}", _waits) for name in _WAITING),
         *(Patch(f"grpc._channel:{name}", _runs) for name in _RUNNING),
         *(Patch(f"grpc.aio._call:{name}.__init__", _runs_async) for name in _RUNNING_ASYNC),
-        *(Patch(f"grpc.aio._channel:{name}.__call__", rpc.held) for name in _STREAMING_ASYNC),
+        *(Patch(f"grpc.aio._channel:{name}.__call__", held.until_dropped) for name in _STREAMING_ASYNC),
         Patch("grpc.aio._channel:Channel.__init__", _opens),
         Patch("grpc._server:_Server.wait_for_termination", serving.until_stopped),
         Patch("grpc._server:create_server", partial(_serves, _Interceptor)),

@@ -266,6 +266,7 @@ def test_a_server_that_is_not_there_is_an_error(patched, spans):
 def test_a_deadline_that_passes_is_an_error_on_both_sides(channel, servicer, take):
     with pytest.raises(grpc.RpcError):
         channel.unary_unary(path("waits"))(b"", timeout=0.2)
+    time.sleep(0.2)
     servicer.gate.set()
     client, server = both(take(2))
     for span in (client, server):

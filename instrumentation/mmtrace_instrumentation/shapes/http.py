@@ -9,9 +9,7 @@ A library file says where a request is sent and how its status is read:
             response = yield (sent,), kwargs
             exchange.answered(response.status_code, response.http_version)
 
-The span ends when the headers of the answer are there; its body may stream on for as long as it likes. The option
-`carriers` turns off the headers of a library by its name, and turns on, as `baggage_to_model_apis`, baggage for hosts
-that serve models to anybody, who get none unless that is asked for.
+The span ends when the headers of the answer are there; its body may stream on for as long as it likes.
 https://opentelemetry.io/docs/specs/semconv/http/
 """
 
@@ -25,14 +23,15 @@ from urllib.parse import urlsplit
 from typing_extensions import Self
 
 from mmtrace import attributes as names
-from mmtrace.instrumenting import SpanKind, inject, never_raises, options, suppressed
+from mmtrace.instrumenting import SpanKind, never_raises, suppressed
 from mmtrace_instrumentation.shapes.address import attributes_of
 from mmtrace_instrumentation.shapes.exchange import Exchange, Untraced
+from mmtrace_instrumentation.shapes.headers import headers_for
 
 _H = TypeVar("_H", bound=Mapping[str, str])
 
 _METHODS: Final = frozenset(
-    ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"),
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"},
 )  # fmt: skip
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _CREDENTIALS: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
@@ -43,12 +42,6 @@ _SECRETS: Final = re.compile(
     r")=)[^&#]*",
     re.IGNORECASE,
 )
-_MODEL_HOSTS: Final = re.compile(
-    r"(?:^|\.)(?:api\.openai\.com|openai\.azure\.com|api\.anthropic\.com|(?:generativelanguage|aiplatform)\.googleapis\.com"
-    r"|api\.(?:mistral|cohere|perplexity|together|fireworks|groq|deepseek|x)\.(?:ai|com|xyz)|openrouter\.ai"
-    r"|(?:router|api-inference)\.huggingface\.co|bedrock-runtime\.[a-z0-9-]+\.amazonaws\.com)$"
-)
-"""Hosts of APIs that serve models to anybody."""
 
 
 # --- what clients and servers share ---------------------------------------------------------------------------------
@@ -114,24 +107,10 @@ class ClientRequest(Exchange):
     @never_raises
     def _with_context(self, present: _H) -> _H:
         headers: Any = present.copy()  # type: ignore[attr-defined]  # every mapping of headers has it
-        for name, value in self._carried(headers).items():
-            if name not in headers:
-                headers[name] = value
+        host = self._labels.get(names.SERVER_ADDRESS, "")
+        for name, value in headers_for(self._library, host, self.context, headers).items():
+            headers[name] = value
         return cast("_H", headers)
-
-    def _carried(self, present: Any) -> dict[str, str]:
-        carried: dict[str, str] = {}
-        chosen = options()
-        if chosen.carries(self._library):
-            inject(carried, self.context)
-        if "traceparent" in present:
-            carried.pop("tracestate", None)
-        if not chosen.carries("baggage_to_model_apis", default=False) and self._is_for_a_model_api():
-            carried.pop("baggage", None)
-        return carried
-
-    def _is_for_a_model_api(self) -> bool:
-        return _MODEL_HOSTS.search(self._labels.get(names.SERVER_ADDRESS, "")) is not None
 
     @never_raises
     def answered(self, status: int, version: object = None) -> None:

@@ -10,17 +10,12 @@ A library file starts a `client` call around the function that sends it, and nam
     ...
     call.finished("UNAVAILABLE", "connection refused")
 
-On the server it derives from `Arrival`, which knows how the library tells a status, and puts `serve` and its like
-around the handlers. https://opentelemetry.io/docs/specs/semconv/rpc/
+What serves calls is in `rpc_server`. https://opentelemetry.io/docs/specs/semconv/rpc/
 """
 
-from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
-import wrapt
 from typing_extensions import Self
 
 from mmtrace import attributes as names
@@ -28,27 +23,16 @@ from mmtrace.instrumenting import (
     SpanKind,
     Status,
     StatusCode,
-    Ticket,
     attached,
     error_type_of,
-    extract,
-    inject,
     never_raises,
-    options,
     outcome_of,
     suppressed,
-    traced_async_iterator,
-    traced_iterator,
 )
 from mmtrace_instrumentation.shapes.exchange import Exchange, Untraced
+from mmtrace_instrumentation.shapes.headers import headers_for
 
 Metadata: TypeAlias = Iterable[tuple[str, "str | bytes"]]
-
-_Proxy: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)
-
-_FAULTS_OF_THE_SERVER: Final = frozenset(
-    {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
-)
 
 
 class Answer(NamedTuple):
@@ -88,7 +72,7 @@ class RpcCall(Exchange):
         if self.ended:
             return
         self._collected = self._answer is None and error is None and outcome == "cancelled"
-        self._answer = self._answer or self._answer_of(error, outcome or outcome_of(error))
+        self._answer = self._answer or self._told(error, outcome or outcome_of(error)) or Answer(None)
         status = self._answer.status
         if status is None:
             super().end(error, outcome=outcome, error_type=error_type)
@@ -99,6 +83,10 @@ class RpcCall(Exchange):
             super().end(error, outcome="error", error_type=error_type_of(error) if unknown and error else status)
         else:
             super().end(error, outcome="ok")
+
+    @never_raises
+    def _told(self, error: BaseException | None, outcome: str) -> Answer:
+        return self._answer_of(error, outcome)
 
     def _answer_of(self, error: BaseException | None, outcome: str) -> Answer:
         raise NotImplementedError
@@ -118,9 +106,6 @@ class RpcCall(Exchange):
             self.measure(self.metric, elapsed, self._labels, error_type)
 
 
-# --- clients --------------------------------------------------------------------------------------------------------
-
-
 class ClientCall(RpcCall):
     """A call that is sent."""
 
@@ -131,13 +116,9 @@ class ClientCall(RpcCall):
     def metadata(self, present: Metadata | None) -> tuple[tuple[str, str | bytes], ...]:
         """Return the metadata `present` and the context; what is there already stays, keys that come twice as well."""
         given = tuple(present or ())
-        return given + tuple((key, value) for key, value in self._carried() if key not in {each[0] for each in given})
-
-    def _carried(self) -> Iterable[tuple[str, str]]:
-        carrier: dict[str, str] = {}
-        if options().carries(self._labels[names.RPC_SYSTEM_NAME]):
-            inject(carrier, self.context)
-        return carrier.items()
+        host = self._labels.get(names.SERVER_ADDRESS, "")
+        keys = {key for key, _ in given}
+        return given + tuple(headers_for(self._labels[names.RPC_SYSTEM_NAME], host, self.context, keys).items())
 
     def requests(self, stream: Iterator[Any]) -> Iterator[Any]:
         """Return the stream of requests as part of the call: the library may read it in a thread of its own."""
@@ -169,43 +150,6 @@ class _Requests:
             return next(self._stream)
 
 
-_held: Final[ContextVar[list[ClientCall] | None]] = ContextVar("mmtrace-rpc-held", default=None)
-
-
-def held(
-    wrapped: Any, stub: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Generator[None, Any, "HeldStream | None"]:
-    """Wrapper of a function that starts an asynchronous stream and keeps it alive although its caller may drop it."""
-    calls: list[ClientCall] = []
-    token = _held.set(calls)
-    try:
-        stream = yield
-    finally:
-        _held.reset(token)
-    return None if suppressed() else HeldStream(stream, calls)
-
-
-class HeldStream(_Proxy):  # type: ignore[misc]  # wrapt is untyped here
-    """The stream of a library as its caller holds it: its calls end when nobody holds it any more."""
-
-    def __init__(self, stream: Any, calls: list[ClientCall]) -> None:
-        super().__init__(stream)
-        self._self_calls = calls
-        self._self_responses: Any = None
-
-    def __aiter__(self) -> "HeldStream":
-        return self
-
-    async def __anext__(self) -> Any:
-        if self._self_responses is None:
-            self._self_responses = aiter(self.__wrapped__)
-        return await anext(self._self_responses)
-
-    def __del__(self) -> None:
-        for call in self._self_calls:
-            call.end(outcome="cancelled")
-
-
 class _NotCalled(Untraced):
     """A call that nobody records."""
 
@@ -227,8 +171,6 @@ def client(system: str, method: str, address: Mapping[str, Any]) -> ClientCall |
         return _NOT_CALLED
     call = ClientCall.of(system, method.lstrip("/"), address, kind=SpanKind.CLIENT)
     call._labels.update(address)
-    if (calls := _held.get()) is not None:
-        calls.append(call)
     return call
 
 
@@ -238,106 +180,3 @@ def status_in(error: BaseException) -> str | None:
         return str(error.code().name)  # type: ignore[attr-defined]  # what has no code() carries none
     except Exception:
         return None
-
-
-# --- servers --------------------------------------------------------------------------------------------------------
-
-
-class ServerCall(RpcCall):
-    """A call that is served; `servicer` is what the library gives to its handler."""
-
-    __slots__ = ("_arrival", "_servicer")
-
-    metric = names.RPC_SERVER_DURATION
-
-    _arrival: "Arrival"
-    _servicer: Any
-
-    def _answer_of(self, error: BaseException | None, outcome: str) -> Answer:
-        return self._arrival.answer(self._servicer, error, outcome)
-
-    def _is_fault(self, status: str) -> bool:
-        return status in _FAULTS_OF_THE_SERVER
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A call that has arrived at a server and waits for its handler: the span counts that time as well."""
-
-    method: str
-    ticket: Ticket
-
-    system: ClassVar[str]
-
-    @classmethod
-    def now(cls, method: str, metadata: Metadata) -> Self:
-        """Return the arrival of a call of `method`, whose context is in `metadata`, at this moment."""
-        return cls(method, Ticket.now(extract(metadata)))
-
-    @abstractmethod
-    def answer(self, servicer: Any, error: BaseException | None, outcome: str) -> Answer:
-        """Return how a call ended whose handler is through, perhaps with `error`."""
-
-    @abstractmethod
-    def caller(self, servicer: Any) -> Mapping[str, Any]:
-        """Return the attributes that say who calls."""
-
-    @never_raises
-    def unknown(self) -> None:
-        """Record a call of a method that the server does not have."""
-        original = {names.RPC_METHOD_ORIGINAL: self.method.lstrip("/")}
-        self._begun(None, "_OTHER", original).finished("UNIMPLEMENTED")
-
-    @never_raises
-    def refused(self, error: BaseException) -> None:
-        """Record a call that came to no handler, because something before it raised `error`."""
-        call = self._begun(None, self.method, {})
-        call._answer = Answer("UNKNOWN")
-        call.end(error)
-
-    def served(self, servicer: Any) -> ServerCall:
-        """Start the call, whose handler gets `servicer`."""
-        return self._begun(servicer, self.method, self.caller(servicer))
-
-    def _begun(self, servicer: Any, method: str, attributes: Mapping[str, Any]) -> ServerCall:
-        options = {"kind": SpanKind.SERVER, "parent": self.ticket.context, "start_time": self.ticket.arrival}
-        call = ServerCall.of(self.system, method.lstrip("/"), attributes, **options)
-        call._arrival, call._servicer = self, servicer
-        return call
-
-
-_begin = never_raises(Arrival.served)
-
-Handler: TypeAlias = Callable[[Any, Any], Any]
-
-
-def serve(arrival: Arrival, handler: Handler, request: Any, servicer: Any) -> Any:
-    """Answer with one response."""
-    with _begin(arrival, servicer) or Untraced():
-        return handler(request, servicer)
-
-
-async def serve_async(
-    arrival: Arrival, handler: Callable[[Any, Any], Awaitable[Any]], request: Any, servicer: Any
-) -> Any:
-    """Answer with one response, or with those that the handler writes."""
-    with _begin(arrival, servicer) or Untraced():
-        return await handler(request, servicer)
-
-
-def serve_stream(arrival: Arrival, handler: Handler, request: Any, servicer: Any) -> Iterator[Any]:
-    """Answer with a stream of responses."""
-    call = _begin(arrival, servicer)
-    if call is None:
-        return handler(request, servicer)  # type: ignore[no-any-return]
-    with call.starting():
-        responses = handler(request, servicer)
-    return traced_iterator(call, responses)
-
-
-async def serve_stream_async(arrival: Arrival, handler: Handler, request: Any, servicer: Any) -> AsyncIterator[Any]:
-    """Answer with a stream of responses."""
-    call = _begin(arrival, servicer)
-    responses = handler(request, servicer)
-    async for response in responses if call is None else traced_async_iterator(call, responses):
-        yield response
