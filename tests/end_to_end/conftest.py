@@ -25,10 +25,11 @@ PORTS = ("GATEWAY_PORT", "CLASSIFIER_PORT", "EMBEDDER_PORT", "REDIS_PORT")
 class System:
     """Processes that share ports, a folder for their logs, and a receiver."""
 
-    def __init__(self, folder, receiver):
+    def __init__(self, folder, receiver, graph):
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self.receiver = receiver
         self.folder = folder
+        self.graph = graph
         self.processes = {}
         self.answers = {}
 
@@ -36,7 +37,7 @@ class System:
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MMTRACE_"))},
             **{name: str(port) for name, port in self.ports.items()},
-            "GRAPH": str(self.folder / "negative.onnx"),
+            "GRAPH": self.graph,
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.receiver.url,
             "OTEL_BSP_SCHEDULE_DELAY": "60000",  # nothing is sent before the end
         }
@@ -79,14 +80,6 @@ class System:
         return [Trace.of(spans) for spans in found.values()]
 
 
-def negative():
-    """Return an ONNX graph that turns signs."""
-    given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None]) for name in ("x", "y"))
-    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "negative", [given], [made])
-    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)])
-    return model.SerializeToString()
-
-
 def free_ports(number):
     probes = [socket.socket() for _ in range(number)]
     for probe in probes:
@@ -102,12 +95,22 @@ def answers(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.fixture(scope="session")
+def graph(tmp_path_factory):
+    """The path of an ONNX graph that turns signs."""
+    given, made = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None]) for name in ("x", "y"))
+    body = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "negative", [given], [made])
+    model = helper.make_model(body, ir_version=8, opset_imports=[helper.make_opsetid("", 13)])
+    path = tmp_path_factory.mktemp("graph") / "negative.onnx"
+    path.write_bytes(model.SerializeToString())
+    return str(path)
+
+
 @pytest.fixture(scope="module")
-def system(tmp_path_factory, paths):
+def system(tmp_path_factory, graph, paths):
     """The system when it has stopped: asked for all paths, by three clients at a time, and stopped at once."""
     with Receiver() as receiver:
-        made = System(tmp_path_factory.mktemp("logs"), receiver)
-        (made.folder / "negative.onnx").write_bytes(negative())
+        made = System(tmp_path_factory.mktemp("logs"), receiver, graph)
         try:
             made.start("redis", shutil.which("redis-server"), "--port", str(made.ports["REDIS_PORT"]), "--save", "")
             made.wait_for("REDIS_PORT")
