@@ -16,6 +16,8 @@ from starlette.routing import Mount, Route
 from websockets.sync.client import connect
 
 import mmtrace
+from mmtrace.testing.instrumentation import InstrumentationCases
+from mmtrace_instrumentation import fastapi as of_fastapi
 
 SERVER = trace.SpanKind.SERVER
 
@@ -88,6 +90,23 @@ def application(**options):
 
 async def hello(request):
     return PlainTextResponse(current())
+
+
+class TestKit(InstrumentationCases):
+    instrumentation = of_fastapi.instrumentation
+
+    async def use(self):
+        async with client() as asks:
+            answers = [await asks.get(path) for path in ("/items/1", "/items/one", "/acme/api/v1/deep/7", "/missing")]
+        return [(answer.status_code, len(answer.content)) for answer in answers]
+
+    async def misuse(self):
+        async with client() as asks:
+            await asks.get("/fails")
+
+
+def client():
+    return httpx.AsyncClient(transport=httpx.ASGITransport(application()), base_url="http://inside")
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from opentelemetry import trace
 
 import mmtrace
 from mmtrace.instrumenting import suppress
+from mmtrace.testing.instrumentation import InstrumentationCases
+from mmtrace_instrumentation import grpc as of_grpc
 
 CLIENT, SERVER = trace.SpanKind.CLIENT, trace.SpanKind.SERVER
 PACKAGE = "test.Echo"
@@ -93,6 +95,27 @@ def handlers(servicer):
     methods = [name for name in dir(servicer) if not name.startswith("_") and callable(getattr(servicer, name))]
     made = {name: _KINDS.get(name, grpc.unary_unary_rpc_method_handler)(getattr(servicer, name)) for name in methods}
     return grpc.method_handlers_generic_handler(PACKAGE, made)
+
+
+class TestKit(InstrumentationCases):
+    instrumentation = of_grpc.instrumentation
+
+    def use(self):
+        with running(Servicer()) as target, grpc.insecure_channel(target) as channel:
+            unary = channel.unary_unary(path("sets_code"))
+            future = channel.unary_unary(path("unary")).future(b"")
+            stream = channel.unary_stream(path("stream"))(b"2")
+            collected, call = channel.stream_unary(path("collects")).with_call(iter([b"1", b"2"]))
+            conversation = list(channel.stream_stream(path("converses"))(iter([b"1", b"2"])))
+            sizes = [len(future.result()), [len(each) for each in stream], len(collected), len(conversation)]
+            return unary(b"OK"), sizes, stream.code(), call.code(), type(future), type(stream)
+
+    def misuse(self):
+        with running(Servicer()) as target, grpc.insecure_channel(target) as channel:
+            try:
+                channel.unary_unary(path("aborts"))(b"NOT_FOUND")
+            except grpc.RpcError as error:
+                raise LookupError(error.code(), error.details(), type(error)) from None
 
 
 @contextlib.contextmanager

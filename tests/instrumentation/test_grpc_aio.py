@@ -9,6 +9,8 @@ from opentelemetry import trace
 
 import mmtrace
 from mmtrace.instrumenting import suppress
+from mmtrace.testing.instrumentation import InstrumentationCases
+from mmtrace_instrumentation import grpc as of_grpc
 
 CLIENT, SERVER = trace.SpanKind.CLIENT, trace.SpanKind.SERVER
 PACKAGE = "test.Echo"
@@ -93,6 +95,25 @@ def handlers(servicer):
     methods = [name for name in dir(servicer) if not name.startswith("_") and callable(getattr(servicer, name))]
     made = {name: kinds.get(name, grpc.unary_unary_rpc_method_handler)(getattr(servicer, name)) for name in methods}
     return grpc.method_handlers_generic_handler(PACKAGE, made)
+
+
+class TestKit(InstrumentationCases):
+    instrumentation = of_grpc.instrumentation
+
+    async def use(self):
+        async with running(Servicer()) as target, grpc.aio.insecure_channel(target) as channel:
+            unary = await channel.unary_unary(path("unary"))(b"")
+            stream = [each async for each in channel.unary_stream(path("stream"))(b"")]
+            collected = await channel.stream_unary(path("collects"))(iter([b"1", b"2"]))
+            conversation = [each async for each in channel.stream_stream(path("converses"))(iter([b"1", b"2"]))]
+            return [len(unary), [len(each) for each in stream], len(collected), len(conversation)]
+
+    async def misuse(self):
+        async with running(Servicer()) as target, grpc.aio.insecure_channel(target) as channel:
+            try:
+                await channel.unary_unary(path("aborts"))(b"NOT_FOUND")
+            except grpc.aio.AioRpcError as error:
+                raise LookupError(error.code(), error.details(), type(error)) from None
 
 
 @contextlib.asynccontextmanager

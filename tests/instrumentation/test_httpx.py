@@ -9,6 +9,8 @@ from opentelemetry import baggage, context, trace
 import mmtrace
 from mmtrace.instrumenting import suppress
 from mmtrace.spans import SpanData
+from mmtrace.testing.instrumentation import InstrumentationCases
+from mmtrace_instrumentation import httpx as of_httpx
 
 CLIENT = trace.SpanKind.CLIENT
 
@@ -35,6 +37,34 @@ def traceparents(response):
 
 def header(span: SpanData, flags="01"):
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{flags}"
+
+
+class _Cases(InstrumentationCases):
+    library = httpx
+
+    @pytest.fixture(autouse=True)
+    def _server(self, server):
+        self.server = server
+
+    async def use(self):
+        with self.library.Client(follow_redirects=True) as client:
+            answers = [client.get(self.server), client.get(f"{self.server}/redirect")]
+        async with self.library.AsyncClient() as client:
+            answers.append(await client.get(f"{self.server}/status/404"))
+        return [(answer.status_code, len(answer.history), dict(answer.request.headers)) for answer in answers]
+
+    async def misuse(self):
+        async with self.library.AsyncClient() as client:
+            await client.get("http://127.0.0.1:1/")
+
+
+class TestHttpx(_Cases):
+    instrumentation = of_httpx.instrumentation
+
+
+class TestHttpx2(_Cases):
+    instrumentation = of_httpx.instrumentation2
+    library = httpx2
 
 
 @pytest.fixture(params=[httpx, httpx2], ids=["httpx", "httpx2"])

@@ -7,6 +7,8 @@ from opentelemetry import trace
 
 import mmtrace
 from mmtrace.instrumenting import suppress
+from mmtrace.testing.instrumentation import InstrumentationCases
+from mmtrace_instrumentation import requests as of_requests
 
 
 class _Echo(http.server.BaseHTTPRequestHandler):
@@ -41,6 +43,22 @@ def server():
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+class TestKit(InstrumentationCases):
+    instrumentation = of_requests.instrumentation
+
+    @pytest.fixture(autouse=True)
+    def _server(self, server):
+        self.server = server
+
+    def use(self):
+        with requests.Session() as session:
+            answer = session.post(f"{self.server}/redirect", data=b"x")
+        return answer.status_code, len(answer.history), dict(answer.request.headers)
+
+    def misuse(self):
+        requests.get("http://no.such.host.invalid:99999/")
 
 
 @pytest.fixture

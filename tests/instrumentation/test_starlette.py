@@ -19,6 +19,8 @@ from websockets.sync.client import connect
 
 import mmtrace
 from mmtrace.instrumenting import suppress
+from mmtrace.testing.instrumentation import InstrumentationCases
+from mmtrace_instrumentation import starlette as of_starlette
 from mmtrace_instrumentation.shapes import asgi
 
 SERVER = trace.SpanKind.SERVER
@@ -131,6 +133,19 @@ def routes():
         Mount("/tenants/{tenant}", routes=[Route("/x/{y}", hello), Mount("/deep", app=deep)]),
         Host("other.example", Starlette(routes=[Route("/hosted", hello)])),
     ]
+
+
+class TestKit(InstrumentationCases):
+    instrumentation = of_starlette.instrumentation
+
+    async def use(self):
+        sent = []
+        for path in ("/items/1", "/nope", "/tenants/7/deep/z/1", "/background"):
+            await call(Starlette(routes=routes()), path, sent)
+        return [(message["type"], message.get("status"), len(message.get("body", b""))) for message in sent]
+
+    async def misuse(self):
+        await call(Starlette(routes=routes()), "/fails", [])
 
 
 @pytest.fixture
