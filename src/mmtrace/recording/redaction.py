@@ -20,10 +20,10 @@ def redact_span(span: Any, redact: Redact) -> None:
     span._attributes = _attributes(redact, span._attributes)
     span._events = [_event(redact, event) for event in span._events]
     span._links = [_link(redact, link) for link in span._links]
-    status = span._status
+    status = span.status
     if status.description:
         said = _value(redact, names.STATUS_DESCRIPTION, status.description)
-        span._status = Status(status.status_code, None if said is None else str(said))
+        span.status = Status(status.status_code, None if said is None else str(said))
 
 
 def _event(redact: Redact, event: RecordedEvent) -> RecordedEvent:

@@ -34,24 +34,24 @@ class Span(_Base):
         "__dict__",
         "__weakref__",
         "_attributes",
-        "_context",
-        "_dropped_attributes",
-        "_dropped_events",
-        "_dropped_links",
-        "_end_time",
         "_events",
-        "_kind",
         "_links",
-        "_name",
         "_offset",
         "_open",
-        "_parent",
         "_record_exception",
         "_recorder",
-        "_scope",
         "_set_status_on_exception",
-        "_start_time",
-        "_status",
+        "context",
+        "dropped_attributes",
+        "dropped_events",
+        "dropped_links",
+        "end_time",
+        "instrumentation_scope",
+        "kind",
+        "name",
+        "parent",
+        "start_time",
+        "status",
     )
 
     def __init__(
@@ -66,20 +66,20 @@ class Span(_Base):
     ) -> None:
         now = recorder.wall()
         self._recorder = recorder
-        self._scope = scope
-        self._name = name if type(name) is str else clean_name(name)
-        self._context = context
-        self._parent = parent
-        self._kind = kind
-        self._start_time = now if start_time is None else clean_time(start_time) or now
+        self.instrumentation_scope = scope
+        self.name = name if type(name) is str else clean_name(name)
+        self.context = context
+        self.parent = parent
+        self.kind = kind
+        self.start_time = now if start_time is None else clean_time(start_time) or now
         self._offset = now - recorder.monotonic()
-        self._end_time: int | None = None
+        self.end_time: int | None = None
         self._open = True
         self._attributes: dict[str, Any] = {}
         self._events: list[RecordedEvent] | tuple[()] = ()
         self._links: list[Link] | tuple[()] = ()
-        self._status = UNSET
-        self._dropped_attributes = self._dropped_events = self._dropped_links = 0
+        self.status = UNSET
+        self.dropped_attributes = self.dropped_events = self.dropped_links = 0
         self._record_exception = self._set_status_on_exception = True
 
     def begin_with(
@@ -93,7 +93,7 @@ class Span(_Base):
         """Take what the span is started with."""
         limits = self._recorder.limits
         cleaned = clean(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
-        self._attributes, self._dropped_attributes = cleaned
+        self._attributes, self.dropped_attributes = cleaned
         for link in links if isinstance(links, Iterable) else ():
             if isinstance(link, Link):
                 self.add_link(link.context, link.attributes)
@@ -130,12 +130,12 @@ class Span(_Base):
             return
         text, attributes, room = clean_key(key), self._attributes, self._recorder.room
         if text is None or room == 0:
-            self._dropped_attributes += 1
+            self.dropped_attributes += 1
             return
         cleaned = clean_value(value, self._recorder.limits.max_span_attribute_length)
         if text not in attributes and len(attributes) >= room:
             del attributes[next(iter(attributes))]
-            self._dropped_attributes += 1
+            self.dropped_attributes += 1
         attributes[text] = cleaned
 
     def add_event(
@@ -154,7 +154,7 @@ class Span(_Base):
         events.append(RecordedEvent(clean_name(name), time, kept, dropped))
         if len(events) > recorder.event_room:
             del events[0]
-            self._dropped_events += 1
+            self.dropped_events += 1
 
     def add_link(self, context: SpanContext, attributes: Mapping[str, AttributeValue] | None = None) -> None:
         """Add a link; one to nowhere only counts if it carries attributes or a tracestate."""
@@ -169,12 +169,12 @@ class Span(_Base):
         links.append(RecordedLink(context, kept, dropped))
         if len(links) > self._recorder.link_room:
             del links[0]
-            self._dropped_links += 1
+            self.dropped_links += 1
 
     def update_name(self, name: str) -> None:
         """Give the span another name."""
         if self._open:
-            self._name = clean_name(name)
+            self.name = clean_name(name)
         else:
             _late("update_name")
 
@@ -184,14 +184,14 @@ class Span(_Base):
             _late("set_status")
             return
         code = status.status_code if isinstance(status, Status) else status
-        if self._status.status_code is StatusCode.OK or code is StatusCode.UNSET:
+        if self.status.status_code is StatusCode.OK or code is StatusCode.UNSET:
             return
         if isinstance(status, Status):
-            self._status = status
+            self.status = status
         elif code is StatusCode.OK:
-            self._status = OK
+            self.status = OK
         elif code is StatusCode.ERROR:
-            self._status = Status(code, description if isinstance(description, str) else None)
+            self.status = Status(code, description if isinstance(description, str) else None)
 
     def record_exception(
         self,
@@ -220,10 +220,10 @@ class Span(_Base):
         end_time = clean_time(end_time)
         if end_time is None:
             end_time = self._offset + recorder.monotonic()
-        if self._end_time is not None:
+        if self.end_time is not None:
             _late("end")
             return
-        self._end_time = end_time  # no call since the check: neither a thread nor a finalizer comes between
+        self.end_time = end_time  # no call since the check: neither a thread nor a finalizer comes between
         if recorder.endings:
             recorder.ending(self)
         if recorder.redact is not None:
@@ -243,42 +243,11 @@ class Span(_Base):
 
     def get_span_context(self) -> SpanContext:
         """Return what identifies the span to others."""
-        return self._context
+        return self.context
 
     @property
-    def context(self) -> SpanContext:
-        """What identifies the span to others."""
-        return self._context
-
-    @property
-    def name(self) -> str:
-        """The name."""
-        return self._name
-
-    @property
-    def kind(self) -> SpanKind:
-        """The kind."""
-        return self._kind
-
-    @property
-    def parent(self) -> SpanContext | None:
-        """The parent's context, None for a root."""
-        return self._parent
-
-    @property
-    def start_time(self) -> int:
-        """When it began."""
-        return self._start_time
-
-    @property
-    def end_time(self) -> int | None:
-        """When it ended, None while it runs."""
-        return self._end_time
-
-    @property
-    def status(self) -> Status:
-        """The status."""
-        return self._status
+    def _start_time(self) -> int:
+        return self.start_time  # contrib reads it by the SDK's private name
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -296,36 +265,16 @@ class Span(_Base):
         return tuple(self._links)
 
     @property
-    def dropped_attributes(self) -> int:
-        """How many attributes were over the limit or had a bad key."""
-        return self._dropped_attributes
-
-    @property
-    def dropped_events(self) -> int:
-        """How many events were over the limit."""
-        return self._dropped_events
-
-    @property
-    def dropped_links(self) -> int:
-        """How many links were over the limit."""
-        return self._dropped_links
-
-    @property
     def resource(self) -> Any:
         """What recorded it: the provider's resource."""
         return self._recorder.resource
-
-    @property
-    def instrumentation_scope(self) -> InstrumentationScope:
-        """The library that recorded it."""
-        return self._scope
 
     def to_json(self, indent: int | None = 4) -> str:
         """Return the span as the JSON that the SDK's console exporter prints."""
         return span_to_json(self, indent)
 
     def __repr__(self) -> str:
-        return f"Span({self._name!r}, {self._context!r})"
+        return f"Span({self.name!r}, {self.context!r})"
 
 
 trace.Span.register(Span)

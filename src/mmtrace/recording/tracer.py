@@ -72,7 +72,7 @@ class Tracer(TracerWithBlocks):
         elif not isinstance(context, dict):
             context = _no_context(context)  # type: ignore[unreachable]
         holder = context.get(SPAN_KEY)
-        parent = holder._context if type(holder) is Span else _context_of(holder)
+        parent = holder.context if type(holder) is Span else _context_of(holder)
         if parent is None:
             trace_id, flags, state = recorder.new_trace_id(), _RANDOM, DEFAULT_TRACE_STATE
         else:
