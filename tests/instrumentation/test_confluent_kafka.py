@@ -548,8 +548,9 @@ import os
 from confluent_kafka import Consumer
 from opentelemetry import trace
 
-consumer = Consumer({"bootstrap.servers": os.environ["KAFKA"], "group.id": "readers", "auto.offset.reset": "earliest"})
-consumer.subscribe([os.environ["TOPIC"]])
+topic = os.environ["TOPIC"]
+consumer = Consumer({"bootstrap.servers": os.environ["KAFKA"], "group.id": topic, "auto.offset.reset": "earliest"})
+consumer.subscribe([topic])
 while (message := consumer.poll(1)) is None or message.error():
     pass
 with trace.get_tracer("test").start_as_current_span("model"):
