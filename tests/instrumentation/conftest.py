@@ -2,8 +2,11 @@
 
 import contextlib
 import importlib
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -137,3 +140,20 @@ def kafka_broker():
     """A broker of Kafka that all tests share; each uses topics of its own."""
     with KafkaBroker() as broker:
         yield broker
+
+
+@pytest.fixture
+def start(receiver, tmp_path):
+    """Starts a program under `mmtrace run`: `start("producer", source, REDIS=url)` returns its process."""
+    with contextlib.ExitStack() as stack:
+
+        def started(name, source, **more):
+            program = tmp_path / f"{name}.py"
+            program.write_text(source)
+            command = [Path(sys.executable).with_name("mmtrace"), "run", "--service", name, "python", program]
+            pipes = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            process = stack.enter_context(subprocess.Popen(command, env={**receiver.environment, **more}, **pipes))
+            stack.callback(process.kill)
+            return process
+
+        yield started

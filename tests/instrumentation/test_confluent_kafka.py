@@ -1,11 +1,8 @@
 import asyncio
 import gc
-import subprocess
-import sys
 import threading
 import time
 import uuid
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import confluent_kafka
@@ -559,11 +556,11 @@ with trace.get_tracer("test").start_as_current_span("model"):
 
 
 def test_one_request_through_two_programs_that_know_nothing_of_mmtrace_is_one_trace(
-    kafka_broker, receiver, topic, tmp_path
+    kafka_broker, receiver, start, topic
 ):
-    environment = {**receiver.environment, "KAFKA": kafka_broker.servers, "TOPIC": topic}
-    assert started(tmp_path, "producer", PRODUCER, environment).communicate(timeout=100) == ("", "")
-    consumer = started(tmp_path, "consumer", CONSUMER, environment)
+    producer = start("producer", PRODUCER, KAFKA=kafka_broker.servers, TOPIC=topic)
+    consumer = start("consumer", CONSUMER, KAFKA=kafka_broker.servers, TOPIC=topic)
+    assert producer.communicate(timeout=100) == ("", "")
     assert consumer.communicate(timeout=100) == ("b'5.1,3.5,1.4,0.2'\n", "")
     spans = {span.name: span for span in receiver.spans()}
     chain = [spans[name] for name in ("request", f"send {topic}", f"process {topic}", "model")]
@@ -571,10 +568,3 @@ def test_one_request_through_two_programs_that_know_nothing_of_mmtrace_is_one_tr
     assert [span.parent_span_id for span in chain[1:]] == [span.span_id for span in chain[:-1]]
     services = [span.resource.attributes["service.name"] for span in chain]
     assert services == ["producer", "producer", "consumer", "consumer"]
-
-
-def started(folder, name, source, environment):
-    program = folder / f"{name}.py"
-    program.write_text(source)
-    command = [Path(sys.executable).with_name("mmtrace"), "run", "--service", name, "python", program]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -1,13 +1,9 @@
 import asyncio
 import json
 import pickle
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 import uuid
-from pathlib import Path
 
 import pytest
 import redis
@@ -625,11 +621,10 @@ print(model.predict([[float(number) for number in fields.pop("features").split("
 
 
 def test_one_request_through_two_programs_that_know_nothing_of_mmtrace_is_one_trace(
-    redis_server, receiver, stream, tmp_path
+    redis_server, receiver, start, stream
 ):
-    environment = {**receiver.environment, "REDIS": redis_server.url, "STREAM": stream}
-    producer = started(tmp_path, "producer", PRODUCER, environment)
-    consumer = started(tmp_path, "consumer", CONSUMER, environment)
+    producer = start("producer", PRODUCER, REDIS=redis_server.url, STREAM=stream)
+    consumer = start("consumer", CONSUMER, REDIS=redis_server.url, STREAM=stream)
     assert producer.communicate(timeout=100) == ("", "")
     assert consumer.communicate(timeout=100) == ("['setosa'] {}\n", "")
     spans = {span.name: span for span in receiver.spans() if "fit" not in span.name}
@@ -639,10 +634,3 @@ def test_one_request_through_two_programs_that_know_nothing_of_mmtrace_is_one_tr
     assert [span.parent_span_id for span in chain[1:]] == [span.span_id for span in chain[:-1]]
     services = [span.resource.attributes["service.name"] for span in chain]
     assert services == ["producer", "producer", "consumer", "consumer"]
-
-
-def started(folder, name, source, environment):
-    program = folder / f"{name}.py"
-    program.write_text(textwrap.dedent(source))
-    command = [Path(sys.executable).with_name("mmtrace"), "run", "--service", name, "python", program]
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
