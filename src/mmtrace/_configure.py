@@ -49,6 +49,7 @@ class Parts:
     settings: Settings
     provider: TracerProvider
     pipelines: tuple[Pipeline, ...] = ()
+    traces: tuple[Pipeline, ...] = ()
     closers: list[Callable[[], object]] = field(default_factory=list)
 
     def each(self, timeout: float, act: Callable[[Pipeline, float], FlushResult]) -> FlushResult:
@@ -120,6 +121,12 @@ def flush(timeout: float = 5.0) -> FlushResult:
     return FlushResult() if parts is None else parts.each(timeout, lambda pipeline, left: pipeline.flush(left))
 
 
+def destinations() -> dict[str, Health]:
+    """Return what became of the spans of this process until now, by where they are sent to."""
+    parts = _Process.parts
+    return {} if parts is None else {pipeline.where: _health(parts.provider, [pipeline]) for pipeline in parts.traces}
+
+
 def shutdown(timeout: float | None = None) -> FlushResult:
     """Deliver what is queued within `timeout` seconds (default: the setting `shutdown_timeout`) and stop recording."""
     with _Process.lock:
@@ -162,7 +169,7 @@ def _build(settings: Settings) -> Parts:
     by_signal = _pipelines(settings)
     everywhere = (pipeline for pipelines in by_signal.values() for pipeline in pipelines)
     parts = Parts(settings, provider, tuple(dict.fromkeys(everywhere)))
-    traces = by_signal[Signal.TRACES]
+    traces = parts.traces = by_signal[Signal.TRACES]
     provider.add_span_processor(ForeignCalls())
     if traces:
         provider.add_span_processor(SpanSink(traces))

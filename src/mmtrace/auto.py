@@ -7,12 +7,17 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from mmtrace._configure import _settings, configure, instrument
+from mmtrace._configure import _settings, configure, destinations, flush, instrument
 from mmtrace._ending import before_the_end
 from mmtrace.patching import process
 from mmtrace.transport.lifetime import Ending
+
+_PATIENCE: Final = 2.0
+"""Seconds for which a report waits for what was recorded last."""
 
 
 def _report(timeout: float) -> None:
@@ -20,12 +25,23 @@ def _report(timeout: float) -> None:
     multiprocessing = sys.modules.get("multiprocessing.process")
     if multiprocessing is not None and multiprocessing.parent_process() is not None:
         return
-    text = f"mmtrace: what was patched in {' '.join(sys.argv[:1])} (pid {os.getpid()})\n{process.report()}\n"
+    flush(_PATIENCE)
+    head = f"mmtrace: what was patched in {' '.join(sys.argv[:1])} (pid {os.getpid()})"
+    text = "\n".join([head, process.report(), *_spans(), ""])
     if _where == "-":
         sys.stderr.write(text)
     else:
         with Path(_where).open("a", encoding="utf-8") as file:
             file.write(text)
+
+
+def _spans() -> Iterator[str]:
+    """Yield what became of the spans, a line for each destination."""
+    for where, health in destinations().items():
+        lost = sum(health.dropped.values())
+        reasons = f" ({', '.join(health.dropped)})" if lost else ""
+        waiting = f", {health.queue_spans} waiting" if health.queue_spans else ""
+        yield f"spans: {health.exported} sent to {where}, {lost} dropped{reasons}{waiting}"
 
 
 configure()

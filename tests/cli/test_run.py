@@ -168,6 +168,11 @@ def test_the_report_comes_at_the_end_on_standard_error(run, program):
     assert any(line.split()[:1] == ["threading"] and "patched" in line for line in lines)
 
 
+def test_the_report_says_what_became_of_the_spans(run, receiver, program):
+    done = run("--report", "python", program(SPAN))
+    assert done.stderr.splitlines()[-1] == f"spans: 1 sent to {receiver.url}/v1/traces, 0 dropped"
+
+
 def test_the_report_names_what_was_taken_too_early(run, program):
     program("from concurrent.futures import ThreadPoolExecutor\nfrom textwrap import dedent", "early.py")
     source = """

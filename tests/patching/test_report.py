@@ -119,8 +119,10 @@ def test_a_module_that_is_left_half_imported_is_reported_and_breaks_nothing(libr
     assert name not in sys.modules
 
 
-def test_the_table_says_one_line_for_each_target_and_one_for_all_that_is_not_imported_or_installed():
+def test_the_table_says_in_one_line_what_fared_alike_and_in_another_what_is_not_in_use():
     rows = [
+        Row("httpx", "0.28.1", "httpx:Client.send", "patched"),
+        Row("httpx", "0.28.1", "httpx:AsyncClient.send", "patched"),
         Row("requests", "2.34.2", "requests:Session.send", "patched"),
         Row("grpc", "1.85", "grpc:server", "too late", "taken before it was patched: app.server"),
         Row("grpc", "", "grpc.aio:server", "waiting"),
@@ -132,9 +134,10 @@ def test_the_table_says_one_line_for_each_target_and_one_for_all_that_is_not_imp
     ]
     assert render(rows).splitlines() == [
         "library   version  target                 state     why",
+        "httpx     0.28.1   2 targets              patched",
         "requests  2.34.2   requests:Session.send  patched",
         "grpc      1.85     grpc:server            too late  taken before it was patched: app.server",
-        "grpc               grpc.aio:server        waiting",
+        "grpc               grpc.aio:server        waiting   nothing has imported it",
         "not imported: starlette",
         "not installed: kafka, redis",
     ]

@@ -1,6 +1,6 @@
 """What was patched, what waits, what was too late and why: rows first, text second."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -8,6 +8,8 @@ State = Literal["patched", "waiting", "too late", "failed", "stepped aside", "of
 
 NOT_INSTALLED: Final = "not installed"
 """The `why` of a library that this environment lacks."""
+
+_MEANING: Final = {"waiting": "nothing has imported it"}
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,11 @@ class Row:
 
 
 def render(rows: Iterable[Row]) -> str:
-    """Return the rows as a table of text; libraries of which nothing was imported, or installed, take one line each."""
+    """Return the rows as a table of text, what fared alike in one line, then the libraries that are not in use."""
     known = list(rows)
     imported = {row.library for row in known if row.state != "waiting" and row.why != NOT_INSTALLED}
     shown = [row for row in known if row.library in imported]
-    lines = _table([("library", "version", "target", "state", "why"), *map(_cells, shown)]) if shown else []
+    lines = _table([("library", "version", "target", "state", "why"), *_cells(shown)]) if shown else []
     lines += _line("not imported", [row for row in known if row not in shown and row.why != NOT_INSTALLED])
     lines += _line(NOT_INSTALLED, [row for row in known if row not in shown and row.why == NOT_INSTALLED])
     return "\n".join(lines) or "no instrumentation was found"
@@ -37,8 +39,13 @@ def _line(title: str, rows: Iterable[Row]) -> list[str]:
     return [f"{title}: {', '.join(libraries)}"] if libraries else []
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    return row.library, row.version, row.target, row.state, row.why
+def _cells(rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
+    alike: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        alike.setdefault((row.library, row.state, row.why), []).append(row)
+    for (library, state, why), group in alike.items():
+        target = group[0].target if len(group) == 1 else f"{len(group)} targets"
+        yield library, group[0].version, target, state, why or _MEANING.get(state, "")
 
 
 def _table(lines: list[tuple[str, ...]]) -> list[str]:
