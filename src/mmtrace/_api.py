@@ -131,17 +131,27 @@ def model_call(
     framework: str = "",
     batch_size: int | None = None,
     nested: bool = False,
-) -> Block[ModelCall]:
+) -> "ModelBlock":
     """Open a block that is one call of the model `name`; it gives the `ModelCall`, for `set()` and `content()`."""
-    called = _model(name, version, task, framework)
+    return ModelBlock(_model(name, version, task, framework), batch_size, nested=nested)
 
-    def begin(parent: Context) -> ModelCall | None:
-        call = ModelCall.of(called, parent=parent, nested=nested)
-        if call is not None and batch_size is not None:
-            call.set(batch_size=batch_size)
+
+class ModelBlock(Block[ModelCall]):
+    """One call of a model as a `with` block."""
+
+    __slots__ = ("_batch_size", "_model", "_nested")
+
+    def __init__(self, called: Model, batch_size: int | None, *, nested: bool) -> None:
+        self._model = called
+        self._batch_size = batch_size
+        self._nested = nested
+        self._show = _call_of
+
+    def _begin(self, parent: Context) -> ModelCall | None:
+        call = ModelCall.of(self._model, parent=parent, nested=self._nested)
+        if call is not None and self._batch_size is not None:
+            call.set(batch_size=self._batch_size)
         return call
-
-    return Block(begin, _call_of)
 
 
 def pipeline(name: str) -> Block[Span]:

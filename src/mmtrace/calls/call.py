@@ -279,33 +279,33 @@ class ModelCall(Call):
         return self._outputs
 
     def _finish(self, elapsed: int, outcome: Outcome, error: BaseException | None, error_type: str | None) -> None:
-        super()._finish(elapsed, outcome, error, error_type)
         span = self.span
-        if span.is_recording():
-            span.set_attribute(names.OUTCOME, outcome)
-            if self._outputs is not None:
-                self._outputs.record(span, self.start_time)
-        if self.counted and self._measure(elapsed, outcome, error_type):
+        if outcome == "error":
+            self._record_error(error, error_type)
+        span.set_attribute(names.OUTCOME, outcome)
+        outputs = self._outputs
+        if outputs is not None and span.is_recording():
+            outputs.record(span, self.start_time)
+        if self.counted and self._measure(elapsed, outcome, error_type or "", outputs):
             span.set_attribute(names.EXEMPLAR, True)
 
-    def _measure(self, elapsed: int, outcome: Outcome, error_type: str | None) -> bool:
-        measured = self._measured
-        span_context = self.span.get_span_context()
-        sampled = span_context.trace_flags & TraceFlags.SAMPLED and telemetry.current.exemplars
-        outputs = self._outputs
+    def _measure(self, elapsed: int, outcome: Outcome, error_type: str, outputs: Outputs | None) -> bool:
+        context = self.span.get_span_context()
+        sampled = context.trace_flags & TraceFlags.SAMPLED and telemetry.current.exemplars
+        given = self._measured.get
         return self.model.series.end(
             outcome,
-            error_type or "",
+            error_type,
             elapsed / 1e9,
-            trace_id=span_context.trace_id if sampled else 0,
-            span_id=span_context.span_id if sampled else 0,
-            queue=measured.get("queue_duration"),
-            device=measured.get("device_duration"),
+            trace_id=context.trace_id if sampled else 0,
+            span_id=context.span_id if sampled else 0,
+            queue=given("queue_duration"),
+            device=given("device_duration"),
             first_output=outputs.first if outputs else None,
             per_output=outputs.per_output if outputs else None,
-            input_tokens=measured.get("input_tokens", 0),
-            output_tokens=measured.get("output_tokens", 0),
-            batch_size=measured.get("batch_size"),
+            input_tokens=given("input_tokens", 0),
+            output_tokens=given("output_tokens", 0),
+            batch_size=given("batch_size"),
         )
 
 

@@ -19,8 +19,11 @@ class ForeignCalls:
 
     def on_end(self, span: Any) -> None:
         """Count `span` if it is a model call that nobody has counted."""
+        scope = span.instrumentation_scope
+        if scope is not None and scope.name == names.SCOPE:
+            return
         attributes = span.attributes
-        if not attributes or names.GEN_AI_OPERATION_NAME not in attributes or names.MODEL_NAME in attributes:
+        if not attributes or names.GEN_AI_OPERATION_NAME not in attributes:
             return
         model = attributes.get(names.GEN_AI_REQUEST_MODEL)
         if model and open_call(current_context()) is None:

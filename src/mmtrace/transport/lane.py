@@ -52,6 +52,7 @@ class Lane:
     """
 
     __slots__ = (
+        "_one_more",
         "abandoned",
         "finished",
         "ledger",
@@ -70,6 +71,7 @@ class Lane:
         self.queue: deque[Item] = deque()
         self.returned: deque[Batch] = deque()
         self.ledger = Ledger()
+        self._one_more = self.ledger.started.step
         self.finished = Tally()
         self.refuses: Reason | None = None
         self.abandoned: Reason | None = None
@@ -78,7 +80,7 @@ class Lane:
 
     def put(self, frame: Framing | None, payload: bytes, count: int) -> Reason | None:
         """Queue a payload; returns why it was dropped instead, where it was."""
-        self.ledger.started.add(count)
+        self._one_more(count, 1)
         refusal = self.refuses
         if refusal is not None:
             return self._refuse(refusal, count)

@@ -16,7 +16,7 @@ from mmtrace.transport.callbacks import Callbacks
 from mmtrace.transport.clock import now
 from mmtrace.transport.delivery import Delivery
 from mmtrace.transport.health import FlushResult, Health, Reason
-from mmtrace.transport.lane import Lane
+from mmtrace.transport.lane import NEVER, Lane
 from mmtrace.transport.schedule import Schedule
 from mmtrace.transport.signals import Exporter, Framing, Signal
 from mmtrace.transport.tally import Once, Room, Tally
@@ -97,6 +97,8 @@ class Pipeline:
                 self._say_full()
             return False
         if len(lane.queue) >= lane.wake_at or self._room.bytes >= self._schedule.wake_bytes:
+            # One wake-up is enough: the thread says anew what it listens for before it rests.
+            lane.wake_at = self._schedule.wake_bytes = NEVER
             self._worker.wake()
         return True
 

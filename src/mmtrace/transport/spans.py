@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from opentelemetry.trace import SpanContext
+
 from mmtrace.otlp.encode import encode_span, frame_of
 from mmtrace.recording.guard import report
 from mmtrace.transport.pipeline import Pipeline
@@ -20,7 +22,9 @@ class SpanSink:
 
     def on_end(self, span: Any) -> None:
         """Encode a sampled span and add it to every pipeline."""
-        if not span.context.trace_flags & 1:
+        context = span.context
+        flags = context[3] if type(context) is SpanContext else context.trace_flags
+        if not flags & 1:
             for pipeline in self._pipelines:
                 pipeline.leave_out()
             return
