@@ -148,10 +148,7 @@ class ModelBlock(Block[ModelCall]):
         self._show = _call_of
 
     def _begin(self, parent: Context) -> ModelCall | None:
-        call = ModelCall.of(self._model, parent=parent, nested=self._nested)
-        if call is not None and self._batch_size is not None:
-            call.set(batch_size=self._batch_size)
-        return call
+        return ModelCall.of(self._model, parent=parent, batch_size=self._batch_size, nested=self._nested)
 
 
 def pipeline(name: str) -> Block[Span]:

@@ -192,6 +192,7 @@ class ModelCall(Call):
         parent: Context | None = None,
         links: Sequence[Link] = (),
         attributes: Attributes | None = None,
+        batch_size: int | None = None,
         nested: bool = False,
     ) -> "ModelCall | None":
         """Start a call of `model`, or return None where it lies inside a call of the same runtime.
@@ -211,7 +212,11 @@ class ModelCall(Call):
             model.series.begin()
             if telemetry.at_first_call:
                 telemetry.run_at_first_call()
-        return cls(model, span, context, start, began, counted=counted)
+        call = cls(model, span, context, start, began, counted=counted)
+        if batch_size is not None:
+            span.set_attribute(names.BATCH_SIZE, batch_size)
+            call._measured["batch_size"] = batch_size
+        return call
 
     def same_runtime(self, model: Model) -> bool:
         """Whether a call of `model` inside this one is but a part of it."""

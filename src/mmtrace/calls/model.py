@@ -5,6 +5,7 @@ from typing import Final
 from mmtrace import attributes as names
 from mmtrace.calls import telemetry
 from mmtrace.metrics import CallSeries
+from mmtrace.recording.cleaning import CleanAttributes
 
 _GEN_AI_OPERATIONS: Final = {
     "generate": "text_completion",
@@ -27,17 +28,17 @@ class Model:
     __slots__ = ("attributes", "framework", "name", "operation", "series", "span_name", "task", "version")
 
     def __init__(self, name: str, version: str = "", task: str = "infer", framework: str = "") -> None:
-        self.name = name
-        self.version = version
-        self.task = task
-        self.framework = framework
+        self.name = str(name)
+        self.version = str(version)
+        self.task = str(task)
+        self.framework = str(framework)
         self.span_name = f"{task} {name}"
         self.operation = _GEN_AI_OPERATIONS.get(task)
         self.attributes = self._attributes()
         self.series: CallSeries = telemetry.metrics.series(name, version, task, framework)
 
-    def _attributes(self) -> dict[str, str]:
-        found = {names.MODEL_NAME: self.name, names.MODEL_TASK: self.task}
+    def _attributes(self) -> CleanAttributes:
+        found = CleanAttributes({names.MODEL_NAME: self.name, names.MODEL_TASK: self.task})
         if self.version:
             found[names.MODEL_VERSION] = self.version
         if self.framework:

@@ -68,6 +68,10 @@ def items_of(attributes: object) -> Sequence[tuple[Any, Any]]:
         return ()
 
 
+class CleanAttributes(dict[str, str]):
+    """Attributes that need no cleaning: texts that many spans start with, made once."""
+
+
 def clean(attributes: object, limit: int | None = None, max_length: int | None = None) -> tuple[dict[str, Any], int]:
     """Return the cleaned `attributes` and how many were dropped: bad keys, and the oldest beyond `limit`."""
     if attributes is None:

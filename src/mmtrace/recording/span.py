@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
-from mmtrace.recording.cleaning import clean, clean_key, clean_name, clean_time, clean_value, items_of
+from mmtrace.recording.cleaning import CleanAttributes, clean, clean_key, clean_name, clean_time, clean_value, items_of
 from mmtrace.recording.exceptions import exception_attributes, exception_message
 from mmtrace.recording.guard import report
 from mmtrace.recording.json import span_to_json
@@ -91,9 +91,16 @@ class Span(_Base):
         set_status_on_exception: bool,
     ) -> None:
         """Take what the span is started with."""
-        limits = self._recorder.limits
-        cleaned = clean(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
-        self._attributes, self.dropped_attributes = cleaned
+        recorder = self._recorder
+        limits = recorder.limits
+        fits = limits.max_span_attribute_length is None and len(attributes or ()) <= recorder.room
+        if fits and type(attributes) is CleanAttributes:
+            self._attributes = attributes.copy()
+        else:
+            cleaned = clean(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
+            self._attributes, self.dropped_attributes = cleaned
+        if not links and record_exception and set_status_on_exception:
+            return
         for link in links if isinstance(links, Iterable) else ():
             if isinstance(link, Link):
                 self.add_link(link.context, link.attributes)

@@ -23,8 +23,8 @@ class Batch:
 
     def __init__(self, items: list[Item]) -> None:
         self.items = items
-        self.count = sum(count for _, _, count in items)
-        self.size = sum(len(payload) for _, payload, _ in items)
+        self.count = sum([count for _, _, count in items])
+        self.size = sum([len(payload) for _, payload, _ in items])
         self.attempts = 0
         self.deadline: float | None = None
         self.claim = Once()
