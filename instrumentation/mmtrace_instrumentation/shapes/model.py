@@ -22,6 +22,7 @@ from mmtrace.instrumenting import (
     Context,
     Model,
     ModelCall,
+    OpenCall,
     attached,
     current_context,
     extract,
@@ -112,7 +113,7 @@ class Part:
 
     __slots__ = ("_call", "_context", "_framework", "_function")
 
-    def __init__(self, framework: str, context: Context, call: ModelCall | None, function: Callable[..., Any]) -> None:
+    def __init__(self, framework: str, context: Context, call: OpenCall | None, function: Callable[..., Any]) -> None:
         self._framework = framework
         self._context = context
         self._call = call

@@ -34,6 +34,11 @@ class OpenCall(Protocol):
         """Whether a call of `model` inside it is but a part of it."""
         ...
 
+    @property
+    def context(self) -> Context:
+        """The context in which its span is current."""
+        ...
+
     def step(self) -> AbstractContextManager[Context]:
         """Return a block in which it is current."""
         ...
