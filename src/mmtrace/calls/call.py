@@ -6,7 +6,7 @@ span. `end()` may come from any thread or from a finalizer, as often as it likes
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, TypeAlias, TypedDict
+from typing import Any, Final, TypeAlias, TypedDict, cast
 
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode, TraceFlags, Tracer
@@ -233,8 +233,7 @@ class ModelCall(Call):
         An unknown key is recorded as it is, counted, and logged once.
         """
         span = self.span
-        given: Mapping[str, Any] = facts
-        for key, value in given.items():
+        for key, value in cast("dict[str, Any]", facts).items():
             attribute = _KEYS.get(key)
             if attribute is None:
                 self._set_unknown(key, value)

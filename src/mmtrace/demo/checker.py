@@ -6,6 +6,7 @@ waits long: a request that lands there by mistake is slow, and nothing but its t
 
 import asyncio
 import os
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,8 +30,8 @@ BATCH_SIZE = 8
 
 def build_model() -> bytes:
     """Train a small network on the handwritten digits and return it as a serialized ONNX model."""
-    digits = load_digits()
-    network = MLPClassifier((32,), max_iter=300, random_state=7, early_stopping=True).fit(digits.data, digits.target)
+    images, digits = load_digits(return_X_y=True)
+    network = MLPClassifier((32,), max_iter=300, random_state=7, early_stopping=True).fit(images, digits)
     parameters = zip(["w0", "w1", "b0", "b1"], [*network.coefs_, *network.intercepts_], strict=True)
     nodes = [
         helper.make_node("Gemm", ["pixels", "w0", "b0"], ["hidden"]),
@@ -69,7 +70,7 @@ class Checker:
             with mmtrace.batch("digit-checker", [ticket for ticket, *_ in requests], version="3", task="classify"):
                 images = np.array([pixels for _, pixels, *_ in requests], dtype=np.float32)
                 (probabilities,) = self._session.run(None, {"pixels": images})
-            for row, (_, _, digit, answer) in zip(probabilities, requests, strict=True):
+            for row, (_, _, digit, answer) in zip(np.asarray(probabilities), requests, strict=True):
                 if not answer.done():
                     answer.set_result(float(row[digit]))
 
@@ -90,7 +91,7 @@ def create_app() -> Starlette:
     checker = Checker()
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> Any:
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         workers = [asyncio.create_task(checker.work(lane)) for lane in LANES]
         yield
         for worker in workers:

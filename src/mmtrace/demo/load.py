@@ -41,7 +41,7 @@ class Load:
     def __init__(self, url: str, rate: float) -> None:
         self._client = httpx.Client(base_url=url, timeout=60)
         self._interval = 1 / rate
-        self._digits = load_digits()
+        self._images, self._digits = load_digits(return_X_y=True)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self.tally = Tally()
@@ -63,9 +63,9 @@ class Load:
         self._stopped.set()
 
     def _request(self, number: int) -> None:
-        index = number % len(self._digits.data)
+        index = number % len(self._images)
         slow = number % SLOW_ONE_IN == SLOW_ONE_IN // 2
-        image = {"pixels": self._digits.data[index].tolist(), "lane": "bulk" if slow else "interactive"}
+        image = {"pixels": self._images[index].tolist(), "lane": "bulk" if slow else "interactive"}
         began = time.monotonic()
         try:
             with self._client.stream("POST", "/describe", json=image) as answer:
@@ -77,7 +77,7 @@ class Load:
             return
         self._note(answer.headers["x-trace-id"], time.monotonic() - began, slow=slow)
         with self._lock:
-            self.tally.right += json.loads(reading)["digit"] == int(self._digits.target[index])
+            self.tally.right += json.loads(reading)["digit"] == int(self._digits[index])
             self.tally.sentence = words.strip()
 
     def _note(self, trace_id: str, seconds: float, *, slow: bool) -> None:

@@ -18,8 +18,8 @@ class Reader:
     """Reads the digit in an image of 8 by 8 pixels (64 floats from 0 to 16)."""
 
     def __init__(self) -> None:
-        digits = load_digits()
-        self._classifier = RandomForestClassifier(n_estimators=20, random_state=7).fit(digits.data, digits.target)
+        images, digits = load_digits(return_X_y=True)
+        self._classifier = RandomForestClassifier(n_estimators=20, random_state=7).fit(images, digits)
 
     @mmtrace.model("digit-reader", version="1", task="ocr")
     def read(self, pixels: list[float]) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def _clocks(chosen: Any) -> Generator[None]:
 
 
 def _set_clocks(wall: Any, monotonic: Any) -> None:
-    vars(clock).update(wall=wall, monotonic=monotonic)
+    for name, function in (("wall", wall), ("monotonic", monotonic)):
+        setattr(clock, name, function)
 
 
 @contextmanager
