@@ -8,6 +8,7 @@ import textwrap
 import pytest
 
 import mmtrace
+from mmtrace._configure import arguments
 from mmtrace.errors import ConfigurationError
 
 
@@ -185,6 +186,7 @@ def test_a_process_that_asked_for_it_delivers_on_sigterm(receiver):
 def test_a_wrong_setting_raises_at_once_and_names_the_nearest(settings, message):
     with pytest.raises(ConfigurationError, match=message):
         mmtrace.configure(**settings)
+    assert arguments() is None
 
 
 def test_a_second_call_adds_arguments_and_a_conflict_is_named(receiver):

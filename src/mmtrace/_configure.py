@@ -94,8 +94,12 @@ def configure(**settings: Any) -> None:
         arguments = {**_Process.arguments, **settings}
         _refuse_conflicts(_Process.arguments, settings)
         parts = _build(Settings.load(os.environ, **arguments))
+        try:
+            _put_in_place(parts)
+        except ConfigurationError:
+            parts.shutdown(0)
+            raise
         before, _Process.parts, _Process.arguments = _Process.parts, parts, arguments
-        _put_in_place(parts)
         if before is not None:
             before.shutdown(before.settings.shutdown_timeout)
 
@@ -187,7 +191,9 @@ def _sampler(settings: Settings) -> Any:
 def _put_in_place(parts: Parts) -> None:
     settings = parts.settings
     guard.forget()
-    propagate.set_global_textmap(propagator_from(settings.propagators))
+    propagator = propagator_from(settings.propagators)
+    _watch_this_process(parts)  # these two are the last that may refuse a setting
+    propagate.set_global_textmap(propagator)
     front = facade.install()
     front.register_with_sdk()
     front.put(None if settings.disabled else parts.provider)
@@ -198,7 +204,6 @@ def _put_in_place(parts: Parts) -> None:
     exemplars = settings.exemplar_filter != "always_off"
     telemetry.install(Telemetry(telemetry.api_tracer(), content, exemplars))
     _arm(parts)
-    _watch_this_process(parts)
 
 
 def _arm(parts: Parts) -> None:

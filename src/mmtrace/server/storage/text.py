@@ -3,11 +3,13 @@
 Spans and resources are searched as the bytes that they are: an attribute is a run of bytes in them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TypeAlias
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from mmtrace import attributes as names
 
@@ -35,8 +37,39 @@ def has_attribute(key: str, value: str) -> Matches:
 
 
 def _mentions(words: str) -> Matches:
+    """Return what finds words in any case: a look at the bytes comes first, but ids and times are bytes as well."""
     needle = words.encode(errors="replace").lower()
-    return lambda data, resource: needle in data.lower() or needle in resource.lower()
+    said = needle.decode()
+    return lambda data, resource: (
+        (needle in data.lower() or needle in resource.lower())
+        and any(said in text.lower() for text in _texts_of(data, resource))
+    )
+
+
+def _texts_of(data: bytes, resource: bytes) -> Iterator[str]:
+    span = Span.FromString(data)
+    yield span.name
+    yield span.status.message
+    yield from _texts(span.attributes)
+    yield from _texts(Resource.FromString(resource).attributes)
+    for event in span.events:
+        yield event.name
+        yield from _texts(event.attributes)
+    for link in span.links:
+        yield from _texts(link.attributes)
+
+
+def _texts(pairs: Iterable[KeyValue]) -> Iterator[str]:
+    for pair in pairs:
+        yield pair.key
+        yield from _texts_in(pair.value)
+
+
+def _texts_in(value: AnyValue) -> Iterator[str]:
+    yield value.string_value
+    yield from _texts(value.kvlist_value.values)
+    for item in value.array_value.values:
+        yield from _texts_in(item)
 
 
 def _old_names(key: str) -> Iterator[str]:
