@@ -6,6 +6,8 @@ narrator (a queue, streamed words). One request in twenty is slow: its trace say
 
 import argparse
 import math
+import signal
+import sys
 from pathlib import Path
 
 from mmtrace.cli import load_from_extra
@@ -25,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the demo; 0 where every request was answered."""
     runner = load_from_extra("mmtrace.demo.runner", "demo")
     console = runner.Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its processes are to be stopped first
     tally = runner.run(runner.Plan(**vars(arguments)), console)
     console.print(f"{tally.requests} requests answered, {len(tally.slow)} of them slow, {tally.failed} failed.")
     return 1 if tally.failed else 0
