@@ -27,19 +27,10 @@ class TracedIterator(_Proxy):  # type: ignore[misc]  # wrapt is untyped here
         return self
 
     def __next__(self) -> Any:
-        stream = self._self_stream
-        stream.taken()
-        try:
-            with stream.call.step():
-                item = next(self._self_source())
-        except StopIteration:
-            stream.end("exhausted")
-            raise
-        except BaseException as error:
-            stream.fail(error)
-            raise
-        stream.given()
-        return item
+        return self._self_stream.item(self._self_next)
+
+    def _self_next(self) -> Any:
+        return next(self._self_source())
 
     def _self_source(self) -> Any:
         if self._self_iterator is None:
@@ -77,19 +68,10 @@ class TracedAsyncIterator(_Proxy):  # type: ignore[misc]  # wrapt is untyped her
         return self
 
     async def __anext__(self) -> Any:
-        stream = self._self_stream
-        stream.taken()
-        try:
-            with stream.call.step():
-                item = await anext(self._self_source())
-        except StopAsyncIteration:
-            stream.end("exhausted")
-            raise
-        except BaseException as error:
-            stream.fail(error)
-            raise
-        stream.given()
-        return item
+        return await self._self_stream.item_later(self._self_next)
+
+    async def _self_next(self) -> Any:
+        return await anext(self._self_source())
 
     def _self_source(self) -> Any:
         if self._self_iterator is None:

@@ -47,6 +47,36 @@ class Stream:
             self._model_call.outputs.item(now, held=self._consumer)
         self._given_at = now
 
+    def item(self, advance: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what `advance` makes, as one step of the call; the stream ends with what it raises."""
+        self.taken()
+        try:
+            with self.call.step():
+                item = advance(*arguments)
+        except StopIteration:
+            self.end("exhausted")
+            raise
+        except BaseException as error:
+            self.fail(error)
+            raise
+        self.given()
+        return item
+
+    async def item_later(self, advance: Callable[..., Any], *arguments: Any) -> Any:
+        """Do what `item` does with an `advance` that is to be awaited."""
+        self.taken()
+        try:
+            with self.call.step():
+                item = await advance(*arguments)
+        except StopAsyncIteration:
+            self.end("exhausted")
+            raise
+        except BaseException as error:
+            self.fail(error)
+            raise
+        self.given()
+        return item
+
     def end(self, how: StreamEnd, error: BaseException | None = None) -> None:
         """End the call, whose stream ended in the way `how`."""
         if self._model_call is not None and not self.call.ended:
@@ -96,17 +126,10 @@ def _drive(begin: Begin, generator: Generator[Any, Any, Any], owner: _Owner) -> 
     advance: Callable[[Any], Any] = generator.send
     argument: Any = None
     while True:
-        stream.taken()
         try:
-            with call.step():
-                item = advance(argument)
+            item = stream.item(advance, argument)
         except StopIteration as stop:
-            stream.end("exhausted")
             return stop.value
-        except BaseException as error:
-            stream.fail(error)
-            raise
-        stream.given()
         try:
             argument = yield item
             advance = generator.send
@@ -140,7 +163,7 @@ async def _drive_async(begin: Begin, generator: AsyncGenerator[Any, Any], owner:
     argument: Any = None
     while True:
         try:
-            item = await _next(stream, advance, argument)
+            item = await (advance(argument) if stream is None else stream.item_later(advance, argument))
         except StopAsyncIteration:
             return
         try:
@@ -156,23 +179,6 @@ async def _drive_async(begin: Begin, generator: AsyncGenerator[Any, Any], owner:
 def _stream_of(begin: Begin) -> Stream | None:
     call = begin()
     return None if call is None else Stream(call)
-
-
-async def _next(stream: Stream | None, advance: Callable[[Any], Any], argument: Any) -> Any:
-    if stream is None:
-        return await advance(argument)
-    stream.taken()
-    try:
-        with stream.call.step():
-            item = await advance(argument)
-    except StopAsyncIteration:
-        stream.end("exhausted")
-        raise
-    except BaseException as error:
-        stream.fail(error)
-        raise
-    stream.given()
-    return item
 
 
 async def _aclose(stream: Stream | None, generator: AsyncGenerator[Any, Any], owner: _Owner) -> None:
