@@ -21,7 +21,7 @@ from mmtrace.calls import (
     suppress,
     suppressed,
 )
-from mmtrace.calls.context import OpenCall, open_call, with_span
+from mmtrace.calls.context import OpenCall, open_call
 from mmtrace.calls.iterators import traced_async_iterator, traced_iterator
 from mmtrace.calls.pulled import enter_pulled, leave_pulled
 from mmtrace.patching import Instrumentation, Options, Patch, options
@@ -67,5 +67,4 @@ __all__ = [
     "suppressed",
     "traced_async_iterator",
     "traced_iterator",
-    "with_span",
 ]

@@ -9,16 +9,17 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, TypeAlias, TypedDict, cast
 
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode, TraceFlags, Tracer
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode, TraceFlags
 from typing_extensions import Self, Unpack
 
 from mmtrace import attributes as names
 from mmtrace.calls import telemetry
-from mmtrace.calls.context import attached, current_context, open_call, with_open, with_span
+from mmtrace.calls.context import attached, current_context, open_call, with_open
 from mmtrace.calls.model import Model
 from mmtrace.calls.outcome import Outcome, error_type_of, outcome_of
 from mmtrace.calls.outputs import Outputs
 from mmtrace.recording import guard
+from mmtrace.recording.current import with_span
 from mmtrace.spans import clock
 
 Attributes: TypeAlias = Mapping[str, Any]
@@ -91,7 +92,6 @@ class Call:
         links: Sequence[Link] = (),
         attributes: Attributes | None = None,
         start_time: int | None = None,
-        tracer: Tracer | None = None,
     ) -> Self:
         """Start a call named `name` under `parent`, the current context where none is given.
 
@@ -100,14 +100,14 @@ class Call:
         context = current_context() if parent is None else parent
         now, began = clock.wall(), clock.monotonic()
         start = now if start_time is None else start_time
-        span = (tracer or telemetry.current.tracer).start_span(name, context, kind, attributes, links, start)
+        span = telemetry.current.tracer.start_span(name, context, kind, attributes, links, start)
         return cls(span, context, start, began - (now - start))
 
     @property
     def context(self) -> Context:
         """The context in which its span is current."""
         if self._context is None:
-            self._context = with_span(self._parent, self.span)
+            self._context = with_span(self.span, self._parent)
         return self._context
 
     @property

@@ -4,22 +4,20 @@ import sys
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import Token
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Protocol
 
 from opentelemetry import context as api
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
-from opentelemetry.trace.propagation import _SPAN_KEY
 
 from mmtrace.calls.model import Model
+from mmtrace.recording.current import SPAN_KEY, attach, current, detach
 
-_runtime: Final = api._RUNTIME_CONTEXT
 _SUPPRESS_KEY: Final = api._SUPPRESS_INSTRUMENTATION_KEY
 _OPEN_KEY: Final = api.create_key("mmtrace-open-call")
 
-current_context = api.get_current
+current_context = current
 
 
 class OpenCall(Protocol):
@@ -72,14 +70,9 @@ def with_values(context: Context, values: Mapping[str, Any]) -> Context:
     return Context({**context, **values})
 
 
-def with_span(context: Context, span: Span) -> Context:
-    """Return `context` with `span` as its current one."""
-    return Context({**context, _SPAN_KEY: span})
-
-
 def with_open(context: Context, span: Span, call: OpenCall) -> Context:
     """Return `context` with `span` as its current one, and `call` as the open one of this task or thread."""
-    return Context({**context, _SPAN_KEY: span, _OPEN_KEY: Open(call, here())})
+    return Context({**context, SPAN_KEY: span, _OPEN_KEY: Open(call, here())})
 
 
 class attached:  # noqa: N801  # used like a function, a class because it stands on the hot path
@@ -95,16 +88,13 @@ class attached:  # noqa: N801  # used like a function, a class because it stands
         self._context = context
 
     def __enter__(self) -> Context:
-        self._token: Token[Context] = _runtime.attach(self._context)
+        self._token = attach(self._context)
         return self._context
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
-            _runtime.detach(self._token)
-        except (ValueError, RuntimeError):
-            pass  # entered in another context: there is nothing to leave here
+        detach(self._token)
 
 
 def suppressed() -> bool:

@@ -68,11 +68,6 @@ def install(telemetry: Telemetry) -> None:
     current = telemetry
 
 
-def tracer() -> Tracer:
-    """Return the tracer of calls."""
-    return current.tracer
-
-
 def run_at_first_call() -> None:
     """Run what waits for the first call; of two calls that race, each runs a part."""
     while at_first_call:

@@ -18,9 +18,6 @@ from opentelemetry.util.types import Attributes
 Preference: TypeAlias = Literal["cumulative", "delta", "lowmemory"]
 """A value of OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE; `lowmemory` leaves what is observed cumulative."""
 
-PREFERENCES: Final[tuple[Preference, ...]] = ("cumulative", "delta", "lowmemory")
-"""All preferences."""
-
 _DELTAS: Final[dict[Preference, tuple[type, ...]]] = {
     "cumulative": (),
     "delta": (Counter, Histogram, ObservableCounter),
