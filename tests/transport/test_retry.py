@@ -37,6 +37,16 @@ def test_the_destination_decides_when_it_is_tried_again(pipeline, shelf, eventua
     assert 0.05 <= shelf.seen[1][0] - shelf.seen[0][0] < 0.4
 
 
+def test_a_destination_that_wants_to_be_tried_at_once_is_not_besieged(pipeline, shelf, eventually):
+    shelf.answers.extend([Outcome("retry", message="busy", retry_after=0.0)] * 2)
+    made = pipeline(schedule_delay=0.0)
+    made.add(Signal.TRACES, None, b"x")
+    eventually(lambda: made.health.exported == 1)
+    first, second, third = [moment for moment, _, _ in shelf.seen]
+    assert second - first < 0.4
+    assert third - second > 0.5
+
+
 def test_a_batch_is_given_up_when_its_time_is_over(pipeline, shelf, eventually, said):
     shelf.answers.extend([LATER] * 50)
     made = pipeline(schedule_delay=0.0, export_timeout=0.8)

@@ -6,8 +6,10 @@ google/rpc/error_details.proto and https://opentelemetry.io/docs/specs/otlp/.
 """
 
 import email.utils
+import re
 import time
 from collections.abc import Iterator
+from datetime import timezone
 from typing import TypeAlias
 
 Value: TypeAlias = int | bytes
@@ -86,13 +88,22 @@ def retry_delay(status: bytes) -> float | None:
     return None
 
 
-def retry_after(header: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for, in seconds or as a date; None where it is neither."""
+def retry_after(header: str | None, date: str | None = None) -> float | None:
+    """Return the seconds that a Retry-After header asks for, in seconds or as a date; None where it is neither.
+
+    `date`: the Date header beside it, by which a date is measured: the clocks of two machines may differ.
+    """
     if not header:
         return None
-    if header.strip().isdigit():
+    if re.fullmatch("[0-9]+", header.strip()):
         return float(header)
+    moment, sent = _moment(header), _moment(date or "")
+    return None if moment is None else max(0.0, moment - (time.time() if sent is None else sent))
+
+
+def _moment(date: str) -> float | None:
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except (TypeError, ValueError):
+        moment = email.utils.parsedate_to_datetime(date)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from mmtrace.errors import ConfigurationError
+from mmtrace.export import pem
 from mmtrace.export.answers import partial_success, retry_delay
 from mmtrace.export.target import Target
 from mmtrace.transport.signals import Kind, Outcome, Signal
@@ -58,7 +59,7 @@ class OtlpGrpc:
         self._calls: dict[Signal, Any] = {}
         self.where = next(iter(targets.values())).where
         for target in targets.values():
-            target.check()
+            pem.check(target)
 
     def export(self, signal: Signal, body: bytes, count: int, timeout: float) -> Outcome:
         """Call the service of `signal` with `body` and say what came of it."""

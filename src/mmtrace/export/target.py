@@ -1,12 +1,9 @@
 """Where one signal goes over OTLP, and how."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
-
-from mmtrace.errors import ConfigurationError
 
 Compression: TypeAlias = Literal["none", "gzip", "deflate"]
 """How the body of a request is compressed."""
@@ -41,9 +38,3 @@ class Target:
     def files(self) -> tuple[str | None, str | None, str | None]:
         """The files of TLS: certificate, client certificate, client key."""
         return self.certificate, self.client_certificate, self.client_key
-
-    def check(self) -> None:
-        """Raise ConfigurationError where a file of TLS cannot be read."""
-        for path in self.files:
-            if path is not None and not os.access(path, os.R_OK):
-                raise ConfigurationError(f"the certificate or key file {path!r} cannot be read")

@@ -167,11 +167,13 @@ class Delivery:
         lane.give_back([batch])
 
     def _pause(self, batch: Batch, outcome: Outcome) -> float:
+        """Return how long to wait: as the destination asks, and longer every time where it asks for less."""
         batch.attempts += 1
-        if outcome.retry_after is not None:
-            return min(outcome.retry_after, _LONGEST_WISH)
+        wish = outcome.retry_after
+        if wish is not None and batch.attempts == 1:
+            return min(wish, _LONGEST_WISH) * self._random.uniform(1.0, 1.1)
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (batch.attempts - 1))
-        return pause * self._random.uniform(0.8, 1.2)
+        return max(pause * self._random.uniform(0.8, 1.2), min(wish or 0.0, _LONGEST_WISH))
 
     def _rejected(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
         report(f"mmtrace.transport.rejected {self._exporter.where} {lane.signal.label}", f"mmtrace: {outcome.message}")
