@@ -257,6 +257,13 @@ def test_content_is_a_mode_or_a_flag(value, mode, captures):
     assert (made.content, made.captures_content) == (mode, captures)
 
 
+@pytest.mark.parametrize(
+    ("opt_in", "profile"), [("", "1.41"), ("http,database", "1.41"), ("http, gen_ai_latest_experimental", "next")]
+)
+def test_the_shared_switch_of_conventions_decides_on_genai_names_where_it_speaks_of_them(opt_in, profile):
+    assert Settings.load({"OTEL_SEMCONV_STABILITY_OPT_IN": opt_in}).semconv_genai == profile
+
+
 def test_carriers_are_switches_by_library():
     assert Settings.load({"MMTRACE_CARRIERS": "kafka=false,redis=true"}).carriers == {"kafka": False, "redis": True}
     assert Settings.load({}, carriers={"kafka": True}).carriers == {"kafka": True}

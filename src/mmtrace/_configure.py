@@ -152,6 +152,7 @@ def _options(settings: Settings) -> Options:
         disabled=frozenset(settings.disable),
         content=settings.content != "NO_CONTENT",
         carriers=settings.carriers,
+        next_genai_names=settings.semconv_genai != "1.41",
     )
 
 

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -57,6 +58,11 @@ def test_a_database_is_left_to_their_instrumentor_with_the_standard_names(instru
         connection.close()
         assert recorded.one().attributes["db.system.name"] == "sqlite"
     assert rows() == [("sqlite3", "patched", "")]
+
+
+def test_their_instrumentors_are_asked_for_the_next_genai_names_where_the_user_wants_them(instrument):
+    process.instrument(replace(ONLY, next_genai_names=True))
+    assert os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] == "http,database,gen_ai_latest_experimental"
 
 
 def test_undo_stops_their_instrumentor(instrument):

@@ -19,7 +19,9 @@ from mmtrace.recording import guard
 
 _GROUP: Final = "opentelemetry_instrumentor"
 _GENAI: Final = "opentelemetry-instrumentation-genai-"
-_STABLE_NAMES: Final = ("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")
+_OPT_IN: Final = "OTEL_SEMCONV_STABILITY_OPT_IN"
+_STABLE_NAMES: Final = "http,database"
+_NEXT_GENAI_NAMES: Final = "gen_ai_latest_experimental"
 
 _DATABASES: Final = {
     "aiopg": "aiopg",
@@ -61,9 +63,10 @@ def _is_active(value: Any) -> bool:
     return bool(getattr(instance, "_is_instrumented_by_opentelemetry", False))
 
 
-def prefer_stable_names() -> None:
+def prefer_stable_names(options: Options) -> None:
     """Ask their instrumentors for the standard names of today, unless the user has decided; they read it once."""
-    os.environ.setdefault(*_STABLE_NAMES)
+    names = f"{_STABLE_NAMES},{_NEXT_GENAI_NAMES}" if options.next_genai_names else _STABLE_NAMES
+    os.environ.setdefault(_OPT_IN, names)
 
 
 def installed(options: Options) -> Iterator["ContribAttempt"]:

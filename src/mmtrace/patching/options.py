@@ -13,12 +13,14 @@ class Options:
     """Which libraries are instrumented, whether content is captured, and where context is carried.
 
     `enabled` None means every library; `carriers` turns the carrier of one library on or off against its default.
+    `next_genai_names`: instrumentors of others write the GenAI names that come after 1.41.
     """
 
     enabled: frozenset[str] | None = None
     disabled: frozenset[str] = frozenset()
     content: bool = False
     carriers: Mapping[str, bool] = field(default_factory=lambda: _NOTHING)
+    next_genai_names: bool = False
 
     def is_on(self, name: str) -> bool:
         """Whether the instrumentation called `name` is wanted."""

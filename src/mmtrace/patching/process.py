@@ -25,7 +25,7 @@ def instrument(options: Options) -> None:
 def _start_contrib(options: Options) -> None:
     attempts = [attempt for attempt in contrib.installed(options) if not _engine.has(f"contrib {attempt.name}")]
     if attempts:
-        contrib.prefer_stable_names()
+        contrib.prefer_stable_names(options)
     for attempt in attempts:
         _engine.start(f"contrib {attempt.name}", [attempt])
 

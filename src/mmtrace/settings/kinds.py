@@ -14,7 +14,7 @@ _FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a value is read; `read` raises ValueError with what would be right.
+    """How a value is read; `read` raises ValueError with what would be right, and returns None where nothing is said.
 
     `lenient`: a wrong value of an OTEL_* variable is warned of and left out, as its specification asks for. `merges`:
     what several sources say is put together.
@@ -148,10 +148,15 @@ def _content(value: Any) -> str:
     return chosen
 
 
+def _genai_opt_in(value: str) -> str | None:
+    return "next" if "gen_ai_latest_experimental" in _list(value) else None
+
+
 TEXT: Final = Kind(_text)
 FLAG: Final = Kind(_flag)
 OTLP_TIMEOUT: Final = Kind(_otlp_timeout, lenient=True)
 CONTENT: Final = Kind(_content)
+GENAI_OPT_IN: Final = Kind(_genai_opt_in)
 STANDARD_FLAG: Final = Kind(_standard_flag, lenient=True)
 LIST: Final = Kind(_list)
 PAIRS: Final = Kind(_pairs)

@@ -43,7 +43,7 @@ class Setting:
         return tuple(self._chosen(environ, argument, signal.name, default) for signal, default in signals)
 
     def _chosen(self, environ: Mapping[str, str], argument: Any, signal: str, default: Any) -> Any:
-        given = self._given(environ, argument, signal)
+        given = (value for value in self._given(environ, argument, signal) if value is not None)
         if self.kind.merges:
             return {key: value for source in reversed(list(given)) for key, value in source.items()}
         return next(given, default)

@@ -21,6 +21,7 @@ from mmtrace.settings.kinds import (
     COUNT,
     ENDPOINT,
     FLAG,
+    GENAI_OPT_IN,
     LIST,
     MILLISECONDS,
     OTLP_TIMEOUT,
@@ -78,7 +79,11 @@ class Settings:
         None, ANYTHING, None, "`redact(key, value)` returns what may be recorded, or None; an argument only."
     )
     semconv_genai: str = setting(
-        "1.41", choice("1.41", "next", "dup"), [], "Which GenAI names are written: 1.41, next or both (dup)."
+        "1.41",
+        choice("1.41", "next", "dup"),
+        [standard("SEMCONV_STABILITY_OPT_IN", GENAI_OPT_IN)],
+        "Which GenAI names other instrumentors write: those of 1.41, the next ones, or both where they can (dup). What "
+        "mmtrace itself writes has the same names in all three.",
     )
     max_attributes: int = setting(
         128, COUNT, ["OTEL_ATTRIBUTE_COUNT_LIMIT"], "Most attributes of a span, an event or a link."
