@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from logging import getLevelName
 from signal import SIGTERM, getsignal
 from signal import signal as handle
 from typing import Any, Final
@@ -40,6 +41,7 @@ _LOCAL: Final = {
     "console": (("mmtrace.export.console", "Console"), ()),
     "file": (("mmtrace.export.file", "OtlpFile"), ("file",)),
 }
+_LOG_HANDLERS: Final = {"json": "JsonHandler", "otlp": "OtlpHandler"}
 
 
 @dataclass(eq=False)
@@ -50,6 +52,7 @@ class Parts:
     provider: TracerProvider
     pipelines: tuple[Pipeline, ...] = ()
     traces: tuple[Pipeline, ...] = ()
+    logs: tuple[Pipeline, ...] = ()
     closers: list[Callable[[], object]] = field(default_factory=list)
 
     def each(self, timeout: float, act: Callable[[Pipeline, float], FlushResult]) -> FlushResult:
@@ -81,6 +84,7 @@ class _Process:
     lock = threading.RLock()
     arguments: Mapping[str, Any] = {}
     parts: Parts | None = None
+    log_sink: Any = None
 
 
 def configure(**settings: Any) -> None:
@@ -175,12 +179,11 @@ def _build(settings: Settings) -> Parts:
     everywhere = (pipeline for pipelines in by_signal.values() for pipeline in pipelines)
     parts = Parts(settings, provider, tuple(dict.fromkeys(everywhere)))
     traces = parts.traces = by_signal[Signal.TRACES]
+    parts.logs = by_signal[Signal.LOGS]
     provider.add_span_processor(ForeignCalls())
     if traces:
         provider.add_span_processor(SpanSink(traces))
     _add_metrics(parts, by_signal[Signal.METRICS], traces)
-    if by_signal[Signal.LOGS]:
-        _add_logs(parts, by_signal[Signal.LOGS])
     return parts
 
 
@@ -203,7 +206,10 @@ def _put_in_place(parts: Parts) -> None:
         on_events=settings.content in {"EVENT_ONLY", "SPAN_AND_EVENT"},
     )
     exemplars = settings.exemplar_filter != "always_off"
-    telemetry.install(Telemetry(telemetry.api_tracer(), content, exemplars))
+    telemetry.install(Telemetry(telemetry.api_tracer(), content, exemplars, settings.service_name))
+    if parts.logs:
+        _feed_logs(parts)
+    _capture_logs(parts)
     _arm(parts)
 
 
@@ -327,15 +333,29 @@ def _put_meter_provider(parts: Parts, readers: Sequence[Any]) -> None:
             parts.closers.append(partial(existing.remove_metric_reader, reader))
 
 
-def _add_logs(parts: Parts, pipelines: Sequence[Pipeline]) -> None:
-    """Install a stock LoggerProvider whose records take our transport, where the application has set none."""
+def _feed_logs(parts: Parts) -> None:
+    """Let the records of the LoggerProvider take our transport: a stock one, where the application has set none."""
     api = importlib.import_module("opentelemetry._logs")
-    if api._internal._LOGGER_PROVIDER is not None:
-        return
-    sdk = importlib.import_module("opentelemetry.sdk._logs")
-    provider = sdk.LoggerProvider(resource=parts.provider.resource, shutdown_on_exit=False)
-    provider.add_log_record_processor(_load("mmtrace.transport.logs", "LogSink")(pipelines))
-    api.set_logger_provider(provider)
+    if _Process.log_sink is None:
+        if api._internal._LOGGER_PROVIDER is not None:
+            return
+        _Process.log_sink = _load("mmtrace.transport.logs", "LogSink")()
+        sdk = importlib.import_module("opentelemetry.sdk._logs")
+        provider = sdk.LoggerProvider(resource=parts.provider.resource, shutdown_on_exit=False)
+        provider.add_log_record_processor(_Process.log_sink)
+        api.set_logger_provider(provider)
+    _Process.log_sink.feed(parts.logs, lambda: parts.provider.resource)
+    parts.closers.append(partial(_Process.log_sink.forsake, parts.logs))
+
+
+def _capture_logs(parts: Parts) -> None:
+    """Let the records of the standard library go where the settings say."""
+    settings = parts.settings
+    wanted = [name for name in settings.log_handlers if name == "json" or parts.pipelines]
+    if wanted:
+        handlers = [_load("mmtrace.logs.handlers", _LOG_HANDLERS[name])() for name in wanted]
+        level = None if settings.log_level is None else getLevelName(settings.log_level)
+        parts.closers.append(_load("mmtrace.logs.capture", "capture")(handlers, level=level, alone="json" in wanted))
 
 
 # --- this process: its forks and its end ------------------------------------------------------------------------------

@@ -209,6 +209,36 @@ GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
 GEN_AI_OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 """content: the messages that the model answered; only while content capture is on."""
 
+CODE_FILE_PATH: Final = "code.file.path"
+"""string: the source file."""
+CODE_FUNCTION_NAME: Final = "code.function.name"
+"""string: the function."""
+CODE_LINE_NUMBER: Final = "code.line.number"
+"""int: the line of the source file."""
+
+# --- fields of a line of log --------------------------------------------------------------------------------------
+
+LOG_TIMESTAMP: Final = "timestamp"
+"""field: RFC 3339, in UTC."""
+LOG_LEVEL: Final = "level"
+"""field: DEBUG, INFO, WARNING, ERROR, CRITICAL, or a level of the user's own."""
+LOG_SERVICE: Final = "service"
+"""field: the service."""
+LOG_LOGGER: Final = "logger"
+"""field: the name of the logger."""
+LOG_MESSAGE: Final = "message"
+"""field: what was said, arguments filled in."""
+LOG_TRACE_ID: Final = "trace_id"
+"""field: 32 hexadecimal digits."""
+LOG_SPAN_ID: Final = "span_id"
+"""field: 16 hexadecimal digits."""
+LOG_MODEL: Final = "model"
+"""field: the model of the call that was open."""
+LOG_FIELDS: Final = "fields"
+"""field: what was said beside the message, key by key."""
+LOG_EXCEPTION: Final = "exception"
+"""field: type, message and stacktrace of an exception."""
+
 # --- names of former conventions ------------------------------------------------------------------------------------
 
 RENAMED: Final = {

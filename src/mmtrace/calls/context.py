@@ -21,7 +21,12 @@ current_context = current
 
 
 class OpenCall(Protocol):
-    """A model call, as far as calls inside it need to know."""
+    """A model call, as far as what runs inside it needs to know."""
+
+    @property
+    def model(self) -> Model:
+        """The model that is called."""
+        ...
 
     @property
     def ended(self) -> bool:
@@ -63,6 +68,12 @@ def open_call(context: Context) -> OpenCall | None:
     if not isinstance(found, Open) or found.call.ended or found.place != here():
         return None
     return found.call
+
+
+def model_in(context: Context) -> str:
+    """Return the name of the model whose call is open in `context`, in whichever task or thread; empty for none."""
+    found = context.get(_OPEN_KEY)
+    return found.call.model.name if isinstance(found, Open) and not found.call.ended else ""
 
 
 def with_values(context: Context, values: Mapping[str, Any]) -> Context:

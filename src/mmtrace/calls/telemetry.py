@@ -43,11 +43,15 @@ def api_tracer() -> Tracer:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """The tracer and the policies that calls follow; with `exemplars`, sampled calls may become examples on metrics."""
+    """The tracer and the policies that calls follow; with `exemplars`, sampled calls may become examples on metrics.
+
+    `service` is the name of the service, empty until `configure()`.
+    """
 
     tracer: Tracer = field(default_factory=api_tracer)
     content: ContentPolicy = field(default_factory=ContentPolicy)
     exemplars: bool = True
+    service: str = ""
 
 
 metrics: Final = ModelMetrics()

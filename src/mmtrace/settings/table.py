@@ -247,6 +247,21 @@ class Settings:
         "Which calls may become examples on a metric.",
     )
 
+    # logs
+    log_handlers: tuple[str, ...] = setting(
+        (),
+        exporters("json", "otlp"),
+        [],
+        "What else becomes of the records of `logging`: json (lines on standard output), otlp (to where logs_exporter "
+        "says).",
+    )
+    log_level: str | None = setting(
+        None,
+        choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+        [],
+        "Level of the root logger while records go to log_handlers; its own by default.",
+    )
+
     @classmethod
     def load(cls, environ: Mapping[str, str], **arguments: Any) -> "Settings":
         """Return the settings that `arguments` and `environ` give; an argument that is None counts as not given.

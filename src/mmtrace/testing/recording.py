@@ -89,18 +89,19 @@ def record_spans(
     provider = TracerProvider(Resource({names.SERVICE_NAME: service}), sampler, redact=redact, **ids)
     provider.add_span_processor(recorded)
     telemetry.metrics.start_over()
-    with _clocks(recorded.clock if deterministic else clock), _strict(strict), _behind_the_facade(provider, content):
+    told = Telemetry(telemetry.api_tracer(), content or ContentPolicy(), service=service)
+    with _clocks(recorded.clock if deterministic else clock), _strict(strict), _behind_the_facade(provider, told):
         yield recorded
     left = ", ".join(repr(span.name) for span in recorded.unclaimed)
     assert not left, f"spans that nobody claimed: {left}"
 
 
 @contextmanager
-def _behind_the_facade(provider: TracerProvider, content: ContentPolicy | None) -> Generator[None]:
+def _behind_the_facade(provider: TracerProvider, told: Telemetry) -> Generator[None]:
     before, face = telemetry.current, facade.install()
     behind = face.provider
     face.put(provider)
-    telemetry.install(Telemetry(telemetry.api_tracer(), content or ContentPolicy()))
+    telemetry.install(told)
     try:
         yield
     finally:

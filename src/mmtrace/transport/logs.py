@@ -3,7 +3,7 @@
 Loads the SDK's logs and protobuf, so only the composition root imports it, when logs have a destination.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from opentelemetry import context
@@ -21,10 +21,23 @@ _EMPTY: Final = Resource({})
 
 
 class LogSink(LogRecordProcessor):
-    """A stock LogRecordProcessor for any number of pipelines; what our own requests log is left out."""
+    """A stock LogRecordProcessor for any number of pipelines; what our own requests log is left out.
 
-    def __init__(self, pipelines: Sequence[Pipeline]) -> None:
-        self._pipelines = tuple(pipelines)
+    A process has one LoggerProvider for good, so `feed` says where its records go from now on. `resource` tells which
+    service and process this is, where that may change; else it is the provider's.
+    """
+
+    def __init__(self, pipelines: Sequence[Pipeline] = (), resource: Callable[[], Resource] | None = None) -> None:
+        self.feed(pipelines, resource)
+
+    def feed(self, pipelines: Sequence[Pipeline], resource: Callable[[], Resource] | None = None) -> None:
+        """Add records to these pipelines from now on."""
+        self._pipelines, self._resource = tuple(pipelines), resource
+
+    def forsake(self, pipelines: Sequence[Pipeline]) -> None:
+        """Add no record to these pipelines any more; does nothing where others took their place."""
+        if self._pipelines == tuple(pipelines):
+            self.feed(())
 
     @never_raises
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
@@ -32,7 +45,7 @@ class LogSink(LogRecordProcessor):
         if context.get_value(context._SUPPRESS_INSTRUMENTATION_KEY):
             return
         try:
-            frame, payload = _encode(log_record)
+            frame, payload = _encode(log_record, self._resource() if self._resource else log_record.resource)
         except Exception as error:
             report("mmtrace.transport.encode_log", f"mmtrace: a log record was dropped: {error!r}", error)
             for pipeline in self._pipelines:
@@ -50,11 +63,11 @@ class LogSink(LogRecordProcessor):
         """Do nothing: a pipeline outlives the providers that feed it, and whoever made it ends it."""
 
 
-def _encode(record: ReadWriteLogRecord) -> tuple[Frame, bytes]:
+def _encode(record: ReadWriteLogRecord, resource: Resource | None) -> tuple[Frame, bytes]:
     """Return a record as the field of ScopeLogs, and the frame: ResourceLogs is numbered like ResourceSpans."""
     readable = ReadableLogRecord(
         log_record=record.log_record,
-        resource=record.resource or _EMPTY,
+        resource=resource or _EMPTY,
         instrumentation_scope=record.instrumentation_scope,
         limits=record.limits,
     )
