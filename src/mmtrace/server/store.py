@@ -36,6 +36,9 @@ SMALLEST_MAX_BYTES: Final = 1 << 20
 MAX_WAITING: Final = 32 << 20
 """How many bytes of requests may wait to be written; more are refused until there is room."""
 
+MOST_LOGS: Final = 10_000
+"""How many log records of one trace are read at most."""
+
 
 class Store:
     """Traces, metrics and logs in one SQLite file.
@@ -138,10 +141,15 @@ class Store:
         with self._readers.connection() as connection:
             return answers.link_ends(connection, ends)
 
-    def logs(self, trace_id: int) -> list[LogRecord]:
-        """Return the log records of one trace by time."""
+    def logs(self, trace_id: int, *, limit: int = MOST_LOGS) -> list[LogRecord]:
+        """Return the first log records of one trace by time."""
         with self._readers.connection() as connection:
-            return answers.logs(connection, trace_id)
+            return answers.logs(connection, trace_id, limit)
+
+    def log_count(self, trace_id: int) -> int:
+        """Return how many log records one trace has."""
+        with self._readers.connection() as connection:
+            return answers.log_count(connection, trace_id)
 
     def metrics(self, start_ns: int, end_ns: int, *, name: str | None = None, limit: int) -> list[StoredMetric]:
         """Return metrics that arrived in this time, newest first."""

@@ -29,6 +29,7 @@ def routes(store: Store) -> list[BaseRoute]:
         Route("/rows", traces.rows, middleware=safe),
         Route("/trace/{trace}", trace.show, middleware=safe),
         Route("/trace/{trace}/count", trace.count, middleware=safe),
+        Route("/trace/{trace}/logs", trace.logs, middleware=safe),
         Route("/trace/{trace}/span/{span}", trace.span, middleware=safe),
         Route("/models", models.show, middleware=safe),
         Route("/map", graph.show, middleware=safe),

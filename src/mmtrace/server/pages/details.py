@@ -61,7 +61,7 @@ def details(trace: Trace, span: SpanData, ends: Iterable[End], logs: Iterable[Lo
             _event(span, *it) for it in sorted((event.time, number) for number, event in enumerate(span.events))
         ],
         "links": [end.to_json() for end in ends],
-        "logs": [_log(span, log) for log in logs],
+        "logs": log_lines(logs, span.start_time),
         "resource": _pairs(span.resource.attributes),
         "scope": [pair for pair in (("name", span.scope.name), ("version", span.scope.version)) if pair[1]],
         "dropped": _dropped(span),
@@ -118,9 +118,19 @@ def _event(span: SpanData, time: int, number: int) -> dict[str, Any]:
     return {"name": event.name, "offset": offset, "attributes": _pairs(event.attributes)}
 
 
-def _log(span: SpanData, log: LogRecord) -> dict[str, Any]:
-    offset = duration(max(0, log.time - span.start_time) / 1e9)
-    return {"offset": offset, "severity": log.severity, "body": log.body}
+def log_lines(logs: Iterable[LogRecord], since: int) -> list[dict[str, Any]]:
+    """Return log records as plain JSON; moments are told from `since` on, in nanoseconds since the epoch."""
+    return [
+        {
+            "offset": duration((log.time - since) / 1e9) if log.time >= since else "before the start",
+            "severity": log.severity,
+            "body": log.body,
+            "service": log.service,
+            "span": span_id(log.span_id) if log.span_id else "",
+            "attributes": _pairs(log.attributes),
+        }
+        for log in logs
+    ]
 
 
 def _dropped(span: SpanData) -> Pairs:

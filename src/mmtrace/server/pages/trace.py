@@ -1,12 +1,13 @@
 """One trace: where its time went, and the waterfall of its spans."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mmtrace.analysis import Phase, Share, TimeSpent, time_spent
-from mmtrace.server.pages.details import details
+from mmtrace.server.pages.details import details, log_lines
 from mmtrace.server.pages.links import Ends, link_ends
 from mmtrace.server.pages.shell import Shell
 from mmtrace.server.pages.waterfall import columns
@@ -69,6 +70,7 @@ class TracePage:
             verdict=verdict(spent, ends),
             outside=spent.of(Phase.NETWORK, Phase.OTHER) / (spent.duration or 1),
             columns=columns(trace, spent, ends, slots),
+            logs=self._store.log_count(trace.trace_id),
         )
 
     def count(self, request: Request) -> Response:
@@ -85,11 +87,18 @@ class TracePage:
         logs = [log for log in self._store.logs(trace.trace_id) if log.span_id == span.span_id]
         return JSONResponse(details(trace, span, link_ends(self._store, trace).get(span.span_id, []), logs))
 
+    def logs(self, request: Request) -> Response:
+        """Answer with the first log records of the trace as JSON."""
+        trace = self._asked(request)
+        found = self._store.logs(trace.trace_id, limit=_LOGS) if trace else []
+        return JSONResponse({"logs": log_lines(found, trace.start_time) if trace else []})
+
     def _asked(self, request: Request) -> Trace | None:
         wanted = _hexadecimal(request.path_params["trace"])
         return self._store.trace(wanted) if wanted else None
 
 
+_LOGS: Final = 2000
 _GONE = "It was never received, or it is old and was removed to keep the store within its bound."
 
 

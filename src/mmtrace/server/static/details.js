@@ -6,8 +6,8 @@ import { localTimes } from "./page.js";
 const FOLD = 240;
 
 export class Details {
-  constructor({ panel, spans, links, close }) {
-    Object.assign(this, { panel, spans, links, close });
+  constructor({ panel, spans, links, open, close }) {
+    Object.assign(this, { panel, spans, links, open, close });
     this.asked = null;
   }
 
@@ -20,9 +20,8 @@ export class Details {
     const id = this.spans.ids[row];
     if (this.asked === id) return;
     this.asked = id;
-    this.panel.hidden = false;
-    this.panel.className = `details s${this.spans.slot(row)}`;
-    const found = await this.#ask(id);
+    this.#reveal("Details of the span", `details s${this.spans.slot(row)}`);
+    const found = await this.#ask(`span/${id}`);
     if (this.asked !== id) return;
     this.panel.scrollTop = 0;
     this.panel.replaceChildren(
@@ -32,9 +31,41 @@ export class Details {
     localTimes(this.panel);
   }
 
-  async #ask(id) {
+  // All log records of the trace, in order; those of a span lead to it.
+  async showLogs() {
+    if (this.asked === "logs") return;
+    this.asked = "logs";
+    this.#reveal("Log records", "details");
+    const found = await this.#ask("logs");
+    if (this.asked !== "logs") return;
+    this.panel.scrollTop = 0;
+    this.panel.replaceChildren(
+      this.#head("Log records"),
+      ...(found
+        ? found.logs.map((log) => h("section", {}, this.#origin(log), this.#log(log)))
+        : [h("p", { textContent: "They are not to be had now." })]),
+    );
+  }
+
+  #reveal(ariaLabel, className) {
+    Object.assign(this.panel, { ariaLabel, className, hidden: false });
+  }
+
+  #origin(log) {
+    const row = this.spans.row.get(log.span);
+    const slot = this.spans.slots[log.service] ?? "-";
+    return h(
+      "p",
+      { className: "sub" },
+      h("span", { className: `chip s${slot}`, title: log.service }, h("i"), h("span", { textContent: log.service })),
+      row !== undefined &&
+        h("button", { className: "more", textContent: this.spans.name(row), onclick: () => this.open(row) }),
+    );
+  }
+
+  async #ask(what) {
     try {
-      const response = await fetch(`/trace/${this.spans.trace}/span/${id}`);
+      const response = await fetch(`/trace/${this.spans.trace}/${what}`);
       return response.ok ? await response.json() : null;
     } catch {
       return null;
@@ -79,17 +110,7 @@ export class Details {
         this.#section(`Events (${count(found.events.length)})`, ...found.events.map((event) => this.#event(event))),
       ...found.attributes.map(([prefix, pairs]) => this.#section(prefix || "Attributes", this.#pairs(pairs))),
       found.logs.length &&
-        this.#section(
-          "Logs",
-          ...found.logs.map((log) =>
-            h(
-              "div",
-              { className: "event" },
-              h("span", { textContent: log.offset }),
-              this.#text(`${log.severity} ${log.body}`),
-            ),
-          ),
-        ),
+        this.#section(`Logs (${count(found.logs.length)})`, ...found.logs.map((log) => this.#log(log))),
       this.#folded("Resource", found.resource),
       this.#folded("Recorded by", [...found.scope, ["span id", found.id]]),
       found.dropped.length && this.#section("Left out by limits", this.#pairs(found.dropped)),
@@ -139,6 +160,18 @@ export class Details {
         onclick: (event) => copy(value, event.currentTarget),
       }),
     ];
+  }
+
+  #log({ offset, severity, body, attributes }) {
+    const bad = /^(ERR|CRIT|FATAL)/i.test(severity);
+    return h(
+      "div",
+      { className: "event" },
+      h("span", { textContent: offset }),
+      h("b", { className: bad ? "bad" : "", textContent: severity }),
+      h("dl", { className: "said" }, h("dd", {}, ...this.#value(body))),
+      attributes.length > 0 && h("details", { open: bad }, h("summary", { textContent: "Fields" }), this.#pairs(attributes)),
+    );
   }
 
   #event({ name, offset, attributes }) {

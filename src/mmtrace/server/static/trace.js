@@ -41,9 +41,11 @@ const details = new Details({
   panel: byId("details"),
   spans,
   links,
-  close: () => address.set({ span: "" }, { step: true }),
+  open,
+  close: () => address.set({ span: "", logs: "" }, { step: true }),
 });
 const find = byId("find");
+const logs = byId("logs");
 
 const whole = (start, end) => start <= 0 && end >= spans.length;
 
@@ -52,7 +54,7 @@ function bounded({ start, end }) {
 }
 
 function open(row) {
-  address.set({ span: spans.ids[row] }, { step: true });
+  address.set({ span: spans.ids[row], logs: "" }, { step: true });
 }
 
 // --- the address decides what is shown ---
@@ -87,6 +89,7 @@ function looked(text, share) {
 
 function show(row) {
   if (row >= 0) details.show(row);
+  else if (address.get("logs")) details.showLogs();
   else details.hide();
   rows.selected = row;
   minimap.draw();
@@ -102,6 +105,7 @@ function tell() {
   byId("shown").textContent = found ? `${count(found.size)} of ${count(spans.count)} spans` : "";
   byId("unfilter").hidden = !found;
   byId("whole").hidden = !address.get("zoom");
+  if (logs) logs.ariaPressed = String(Boolean(address.get("logs")));
   if (document.activeElement !== find) find.value = address.get("find");
   const only = address.get("only");
   byId("bar").classList.toggle("chosen", Boolean(only));
@@ -159,6 +163,9 @@ byId("unfilter").addEventListener("click", () => {
   find.value = "";
   address.set({ find: "", only: "" });
 });
+logs?.addEventListener("click", () =>
+  address.set({ span: "", logs: address.get("logs") ? "" : "all" }, { step: true }),
+);
 byId("whole").addEventListener("click", () => address.set({ zoom: "" }));
 byId("errors")?.addEventListener("click", () => {
   const failed = spans.errors;
@@ -187,7 +194,7 @@ function sideways(unfold) {
 
 function escape() {
   if (links.hide()) return;
-  if (address.get("span")) address.set({ span: "" }, { step: true });
+  if (address.get("span") || address.get("logs")) address.set({ span: "", logs: "" }, { step: true });
   else if (tree.found) address.set({ find: "", only: "" });
 }
 

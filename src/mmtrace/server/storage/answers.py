@@ -68,22 +68,28 @@ def _link_end(trace_id: bytes, span_id: bytes, name: str, service: str, start: i
     return LinkEnd(int.from_bytes(trace_id, "big"), int.from_bytes(span_id, "big"), name, service, start, duration)
 
 
-def logs(connection: sqlite3.Connection, trace_id: int) -> list[LogRecord]:
-    """Return the log records of a trace."""
+def logs(connection: sqlite3.Connection, trace_id: int, limit: int) -> list[LogRecord]:
+    """Return the first log records of a trace."""
     rows = connection.execute(
         "SELECT time, severity, data, service, span_id FROM logs JOIN origins ON origins.id = origin"
-        " WHERE trace_id = ? ORDER BY time, logs.id",
-        (trace_id.to_bytes(16, "big"),),
+        " WHERE trace_id = ? ORDER BY time, logs.id LIMIT ?",
+        (trace_id.to_bytes(16, "big"), limit),
     )
-    return [
-        LogRecord(time, severity, _body(data), service, int.from_bytes(span_id, "big") if span_id else None)
-        for time, severity, data, service, span_id in rows
-    ]
+    return [_log(*row) for row in rows]
 
 
-def _body(data: bytes) -> str:
-    body = value_of(LogMessage.FromString(data).body)
-    return body if isinstance(body, str) else json.dumps(body, default=repr)
+def _log(time: int, severity: str, data: bytes, service: str, span_id: bytes | None) -> LogRecord:
+    message = LogMessage.FromString(data)
+    body = value_of(message.body)
+    text = body if isinstance(body, str) else json.dumps(body, default=repr)
+    attributes = {pair.key: value_of(pair.value) for pair in message.attributes}
+    return LogRecord(time, severity, text, service, int.from_bytes(span_id, "big") if span_id else None, attributes)
+
+
+def log_count(connection: sqlite3.Connection, trace_id: int) -> int:
+    """Return how many log records a trace has."""
+    found = connection.execute("SELECT count(*) FROM logs WHERE trace_id = ?", (trace_id.to_bytes(16, "big"),))
+    return int(found.fetchone()[0])
 
 
 def metrics(connection: sqlite3.Connection, times: tuple[int, int], name: str | None, limit: int) -> list[StoredMetric]:

@@ -1,6 +1,9 @@
 """What the store is asked, and what it answers; times in nanoseconds since the epoch, durations in seconds."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mmtrace.spans import AttributeValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class LogRecord:
     body: str
     service: str
     span_id: int | None = None
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
