@@ -1,6 +1,7 @@
 """What every test stands on: no leaked thread or context, and spans on demand."""
 
 import os
+import uuid
 
 import pytest
 
@@ -25,10 +26,12 @@ def recorded():
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch):
+def _no_settings_from_outside(monkeypatch, tmp_path_factory):
+    """A test sees no setting of whoever runs it, and no telemetry that an earlier test left on disk."""
     for name in os.environ:
         if name.startswith(("OTEL_", "MMTRACE_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / f"state-{uuid.uuid4().hex}"))
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from mmtrace.recording.propagation import propagator_from
 from mmtrace.recording.sampling import sampler_from
 from mmtrace.settings import Settings
 from mmtrace.transport import Exporter, FlushResult, Health, Pipeline, Signal, SpanSink
+from mmtrace.transport.lane import Spools
 from mmtrace.transport.lifetime import Ending
 
 _OTLP: Final = {
@@ -233,7 +234,7 @@ def _of_this_process() -> dict[str, Any]:
 def _pipelines(settings: Settings) -> dict[Signal, tuple[Pipeline, ...]]:
     """Return the pipelines of each signal; signals with one kind of destination share its pipeline."""
     found: dict[Signal, tuple[Pipeline, ...]] = dict.fromkeys(Signal, ())
-    for signals, exporter in _exporters(settings):
+    for signals, exporter, spools in (*_receivers(settings), *_local(settings)):
         pipeline = Pipeline(
             exporter,
             max_queue_bytes=settings.queue_bytes,
@@ -242,27 +243,53 @@ def _pipelines(settings: Settings) -> dict[Signal, tuple[Pipeline, ...]]:
             max_batch_bytes=settings.batch_bytes,
             schedule_delay=settings.schedule_delay,
             export_timeout=settings.export_timeout,
+            spools=spools,
         )
         for signal in signals:
             found[signal] += (pipeline,)
     return found
 
 
-def _exporters(settings: Settings) -> Iterator[tuple[list[Signal], Exporter]]:
-    wanted = {
+def _wanted(settings: Settings) -> dict[Signal, tuple[str, ...]]:
+    return {
         Signal.TRACES: settings.traces_exporter,
         Signal.METRICS: settings.metrics_exporter,
         Signal.LOGS: settings.logs_exporter,
     }
+
+
+def _receivers(settings: Settings) -> "Iterator[tuple[list[Signal], Exporter, Spools | None]]":
+    wanted = _wanted(settings)
     for protocol, where in _OTLP.items():
         signals = [signal for signal in wanted if "otlp" in wanted[signal] and settings.protocol[signal] == protocol]
         if signals:
             targets = {signal: settings.target(signal) for signal in signals}
-            yield signals, _load(*where)(targets, agent=f"mmtrace/{__version__}")
+            yield signals, _load(*where)(targets, agent=f"mmtrace/{__version__}"), _spools(settings, signals)
+
+
+def _local(settings: Settings) -> Iterator[tuple[list[Signal], Exporter, None]]:
+    wanted = _wanted(settings)
     for name, (where, arguments) in _LOCAL.items():
         signals = [signal for signal in wanted if name in wanted[signal]]
         if signals:
-            yield signals, _load(*where)(*(getattr(settings, argument) for argument in arguments))
+            yield signals, _load(*where)(*(getattr(settings, argument) for argument in arguments)), None
+
+
+def _spools(settings: Settings, signals: Sequence[Signal]) -> "Spools | None":
+    """Return what keeps `signals` on disk; the last total of a process has no successor, every other snapshot has."""
+    folder = settings.spool_folder
+    if settings.spool == "off" or folder is None:
+        return None
+    try:
+        spooling = importlib.import_module("mmtrace.transport.spool")
+    except ImportError as error:
+        guard.report("mmtrace.configure.spool", f"mmtrace: nothing is kept on disk: {error}", error)
+        return None
+    limits = {"max_bytes": settings.spool_max_bytes, "max_age": settings.spool_max_age}
+    modes = dict.fromkeys(signals, settings.spool)
+    if settings.temporality == "cumulative" and Signal.METRICS in modes:
+        modes[Signal.METRICS] = "end"
+    return partial(spooling.spool_of, spooling.Folder(folder, **limits), modes)
 
 
 def _load(module: str, name: str) -> Any:

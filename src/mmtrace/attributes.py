@@ -356,7 +356,12 @@ PIPELINE_DURATION: Final = Metric(
     "mmtrace.pipeline.duration", "s", "histogram", "Duration of pipelines.",
     (LABEL_PIPELINE, LABEL_OUTCOME, ERROR_TYPE), TIME_BUCKETS,
 )  # fmt: skip
-SDK_SPANS_STARTED: Final = Metric("mmtrace.sdk.spans.started", "{span}", "counter", "Sampled spans that ended.")
+SDK_SPANS_STARTED: Final = Metric(
+    "mmtrace.sdk.spans.started", "{span}", "counter", "Sampled spans that ended, and those that were adopted."
+)
+SDK_SPANS_ADOPTED: Final = Metric(
+    "mmtrace.sdk.spans.adopted", "{span}", "counter", "Spans that an earlier process had left on disk."
+)
 SDK_SPANS_EXPORTED: Final = Metric("mmtrace.sdk.spans.exported", "{span}", "counter", "Spans a receiver accepted.")
 SDK_SPANS_SAMPLED_OUT: Final = Metric("mmtrace.sdk.spans.sampled_out", "{span}", "counter", "Spans left out.")
 SDK_SPANS_DROPPED: Final = Metric(
@@ -365,6 +370,8 @@ SDK_SPANS_DROPPED: Final = Metric(
 SDK_QUEUE_SPANS: Final = Metric("mmtrace.sdk.queue.spans", "{span}", "gauge", "Spans that wait to be sent.")
 SDK_QUEUE_BYTES: Final = Metric("mmtrace.sdk.queue.bytes", "By", "gauge", "Bytes that wait to be sent.")
 SDK_QUEUE_CAPACITY: Final = Metric("mmtrace.sdk.queue.capacity", "By", "gauge", "Bytes that may wait to be sent.")
+SDK_SPOOL_SPANS: Final = Metric("mmtrace.sdk.spool.spans", "{span}", "gauge", "Spans that wait on disk.")
+SDK_SPOOL_BYTES: Final = Metric("mmtrace.sdk.spool.bytes", "By", "gauge", "Bytes that wait on disk.")
 
 _STANDARD_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _HTTP = (HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE, NETWORK_PROTOCOL_VERSION)
@@ -389,7 +396,8 @@ RPC_SERVER_DURATION: Final = Metric(
 
 METRICS: Final = (
     CALL_DURATION, CALL_QUEUE_DURATION, CALL_DEVICE_DURATION, CALL_TIME_TO_FIRST_OUTPUT, CALL_TIME_PER_OUTPUT,
-    MODEL_BATCH_SIZE, CALLS_ACTIVE, MODEL_TOKENS, PIPELINE_DURATION, SDK_SPANS_STARTED, SDK_SPANS_EXPORTED,
-    SDK_SPANS_SAMPLED_OUT, SDK_SPANS_DROPPED, SDK_QUEUE_SPANS, SDK_QUEUE_BYTES, SDK_QUEUE_CAPACITY,
+    MODEL_BATCH_SIZE, CALLS_ACTIVE, MODEL_TOKENS, PIPELINE_DURATION, SDK_SPANS_STARTED, SDK_SPANS_ADOPTED,
+    SDK_SPANS_EXPORTED, SDK_SPANS_SAMPLED_OUT, SDK_SPANS_DROPPED, SDK_QUEUE_SPANS, SDK_QUEUE_BYTES, SDK_QUEUE_CAPACITY,
+    SDK_SPOOL_SPANS, SDK_SPOOL_BYTES,
 )  # fmt: skip
 """Every metric of mmtrace; the standard ones, of HTTP and RPC, go through the OpenTelemetry Metrics API."""

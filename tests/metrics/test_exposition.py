@@ -49,12 +49,15 @@ IN_PROMETHEUS = {
     "mmtrace.model.tokens": "mmtrace_model_tokens_total",
     "mmtrace.pipeline.duration": "mmtrace_pipeline_duration_seconds",
     "mmtrace.sdk.spans.started": "mmtrace_sdk_spans_started_total",
+    "mmtrace.sdk.spans.adopted": "mmtrace_sdk_spans_adopted_total",
     "mmtrace.sdk.spans.exported": "mmtrace_sdk_spans_exported_total",
     "mmtrace.sdk.spans.sampled_out": "mmtrace_sdk_spans_sampled_out_total",
     "mmtrace.sdk.spans.dropped": "mmtrace_sdk_spans_dropped_total",
     "mmtrace.sdk.queue.spans": "mmtrace_sdk_queue_spans",
     "mmtrace.sdk.queue.bytes": "mmtrace_sdk_queue_bytes",
     "mmtrace.sdk.queue.capacity": "mmtrace_sdk_queue_capacity_bytes",
+    "mmtrace.sdk.spool.spans": "mmtrace_sdk_spool_spans",
+    "mmtrace.sdk.spool.bytes": "mmtrace_sdk_spool_bytes",
 }
 
 

@@ -16,8 +16,8 @@ from mmtrace.spans import Resource
 
 SERVICE = {"service.name": "reranker", "service.instance.id": "1"}
 HEALTH = types.SimpleNamespace(
-    started=10, exported=5, sampled_out=7, dropped={"queue_full": 2, "rejected": 1}, queue_spans=2, queue_bytes=300,
-    queue_capacity=1000,
+    started=14, adopted=3, exported=5, sampled_out=7, dropped={"queue_full": 2, "rejected": 1}, queue_spans=2,
+    queue_bytes=300, queue_capacity=1000, spool_spans=4, spool_bytes=600,
 )  # fmt: skip
 
 
@@ -104,7 +104,8 @@ def test_the_pipelines_health_is_part_of_it():
         for point in metric.data.data_points
     }
     assert values == {
-        ("mmtrace.sdk.spans.started",): (Sum, 10),
+        ("mmtrace.sdk.spans.started",): (Sum, 14),
+        ("mmtrace.sdk.spans.adopted",): (Sum, 3),
         ("mmtrace.sdk.spans.exported",): (Sum, 5),
         ("mmtrace.sdk.spans.sampled_out",): (Sum, 7),
         ("mmtrace.sdk.spans.dropped", "queue_full"): (Sum, 2),
@@ -112,6 +113,8 @@ def test_the_pipelines_health_is_part_of_it():
         ("mmtrace.sdk.queue.spans",): (Gauge, 2),
         ("mmtrace.sdk.queue.bytes",): (Gauge, 300),
         ("mmtrace.sdk.queue.capacity",): (Gauge, 1000),
+        ("mmtrace.sdk.spool.spans",): (Gauge, 4),
+        ("mmtrace.sdk.spool.bytes",): (Gauge, 600),
     }
 
 
@@ -280,4 +283,6 @@ class TestGrowth:
         assert started.aggregation_temporality is AggregationTemporality.CUMULATIVE
 
 
-GAUGES = (names.SDK_QUEUE_SPANS, names.SDK_QUEUE_BYTES, names.SDK_QUEUE_CAPACITY)
+GAUGES = (
+    names.SDK_QUEUE_SPANS, names.SDK_QUEUE_BYTES, names.SDK_QUEUE_CAPACITY, names.SDK_SPOOL_SPANS, names.SDK_SPOOL_BYTES
+)  # fmt: skip

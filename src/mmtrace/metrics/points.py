@@ -25,7 +25,12 @@ class Health(Protocol):
 
     @property
     def started(self) -> int:
-        """Sampled spans that ended."""
+        """Sampled spans that ended, and those that were adopted."""
+        ...
+
+    @property
+    def adopted(self) -> int:
+        """Of these, spans that an earlier process had left on disk."""
         ...
 
     @property
@@ -58,6 +63,16 @@ class Health(Protocol):
         """Bytes that may wait."""
         ...
 
+    @property
+    def spool_spans(self) -> int:
+        """Spans that wait on disk."""
+        ...
+
+    @property
+    def spool_bytes(self) -> int:
+        """Bytes that wait on disk."""
+        ...
+
 
 def of_calls(readings: Iterable[Reading], start: int, now: int) -> Iterator[Metric]:
     """Yield the metrics of model calls and pipelines; `start` and `now` in nanoseconds since the epoch."""
@@ -77,6 +92,7 @@ def of_pipeline(health: Health, start: int, now: int) -> Iterator[Metric]:
     """Yield the metrics of the pipeline; `start` and `now` in nanoseconds since the epoch."""
     counters = (
         (names.SDK_SPANS_STARTED, health.started),
+        (names.SDK_SPANS_ADOPTED, health.adopted),
         (names.SDK_SPANS_EXPORTED, health.exported),
         (names.SDK_SPANS_SAMPLED_OUT, health.sampled_out),
     )
@@ -91,6 +107,8 @@ def of_pipeline(health: Health, start: int, now: int) -> Iterator[Metric]:
         (names.SDK_QUEUE_SPANS, health.queue_spans),
         (names.SDK_QUEUE_BYTES, health.queue_bytes),
         (names.SDK_QUEUE_CAPACITY, health.queue_capacity),
+        (names.SDK_SPOOL_SPANS, health.spool_spans),
+        (names.SDK_SPOOL_BYTES, health.spool_bytes),
     )
     for metric, value in gauges:
         yield _metric(metric, Gauge([NumberDataPoint({}, start, now, value)]))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -141,6 +142,12 @@ def _endpoint(value: Any) -> Endpoint:
     return Endpoint(_text(value))
 
 
+def _state_folder(value: str) -> str:
+    if not Path(value).is_absolute():
+        raise ValueError("an absolute path is needed")  # https://specifications.freedesktop.org/basedir-spec/
+    return str(Path(value, "mmtrace", "spool"))
+
+
 def _content(value: Any) -> str:
     if str(value).lower() in _TRUE | _FALSE:
         return "SPAN_ONLY" if _flag(value) else "NO_CONTENT"
@@ -157,6 +164,7 @@ FLAG: Final = Kind(_flag)
 OTLP_TIMEOUT: Final = Kind(_otlp_timeout, lenient=True)
 CONTENT: Final = Kind(_content)
 GENAI_OPT_IN: Final = Kind(_genai_opt_in)
+STATE_FOLDER: Final = Kind(_state_folder, lenient=True)
 STANDARD_FLAG: Final = Kind(_standard_flag, lenient=True)
 LIST: Final = Kind(_list)
 PAIRS: Final = Kind(_pairs)

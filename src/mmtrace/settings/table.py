@@ -8,8 +8,9 @@ and https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-varia
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from mmtrace import attributes as names
 from mmtrace.export.target import Compression, Target
@@ -29,6 +30,7 @@ from mmtrace.settings.kinds import (
     SECONDS,
     SOME,
     STANDARD_FLAG,
+    STATE_FOLDER,
     SWITCHES,
     TEXT,
     WHOLE_ENDPOINT,
@@ -42,6 +44,7 @@ from mmtrace.settings.rows import PerSignal, Variable, each, otlp, refuse_unknow
 from mmtrace.transport.signals import Signal
 
 _PLAIN: Final[Compression] = "none"
+_LONGEST_NAME: Final = 200
 _DEFAULT_ENDPOINTS: Final = {"http/protobuf": "http://localhost:4318", "grpc": "http://localhost:4317"}
 
 
@@ -215,6 +218,25 @@ class Settings:
         2_048, SOME, ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"], "Most spans and records of one request."
     )
     batch_bytes: int = setting(7 << 19, SOME, [], "Largest request; receivers over gRPC take 4 MiB as a rule.")
+    spool: str = setting(
+        "overflow",
+        choice("off", "overflow", "always"),
+        [],
+        "When telemetry goes to disk: never; when it cannot be sent in time or the queue fills; or always, within 100 "
+        "ms, so that no kill loses more.",
+    )
+    spool_dir: str = setting(
+        "~/.local/state/mmtrace/spool",
+        TEXT,
+        [Variable("XDG_STATE_HOME", STATE_FOLDER)],
+        "Where the folder of each service is, with what waits on disk.",
+    )
+    spool_max_bytes: int = setting(
+        512 << 20, SOME, [], "Most bytes on disk of a service; the oldest telemetry makes way for the newest."
+    )
+    spool_max_age: float = setting(
+        604_800.0, SECONDS, [], "Longest time that telemetry waits on disk; a week by default."
+    )
     shutdown_timeout: float = setting(5.0, SECONDS, [], "Longest time that the end of the process waits for delivery.")
     on_sigterm: bool = setting(False, FLAG, [], "Deliver what waits on SIGTERM, then end as before; takes the handler.")
 
@@ -302,6 +324,15 @@ class Settings:
     def captures_content(self) -> bool:
         """Whether inputs and outputs may be recorded on spans."""
         return self.content in {"SPAN_ONLY", "SPAN_AND_EVENT"}
+
+    @property
+    def spool_folder(self) -> Path | None:
+        """The folder with what waits of this service on disk, None where the user has no home."""
+        name = quote(self.service_name, safe="").replace(".", "%2E")[:_LONGEST_NAME]
+        try:
+            return Path(self.spool_dir).expanduser().absolute() / (name or "%")
+        except RuntimeError:
+            return None
 
     def target(self, signal: Signal) -> Target:
         """Return where a signal goes over OTLP."""

@@ -7,26 +7,27 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mmtrace.recording.guard import report
+from mmtrace.transport.batch import Batch
 from mmtrace.transport.clock import now
 from mmtrace.transport.health import Reason
-from mmtrace.transport.lane import Batch, Lane
+from mmtrace.transport.lane import Lane
 from mmtrace.transport.signals import Exporter, Outcome, Signal
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
 _LONGEST_WISH: Final = 300.0
-_TRIES_WHERE_NOBODY_ANSWERED: Final = 2
+_TRIES_IN_HASTE: Final = 2
 
 
 def _unmet(goals: "list[tuple[Lane, int]]") -> bool:
-    return any(lane.finished.value < goal for lane, goal in goals)
+    return any(lane.ledger.finished.value < goal for lane, goal in goals)
 
 
 class Delivery:
     """Takes batches from the lanes and gives them to the exporter; any thread may call it, one at a time gets through.
 
     The lock is held while a request is in flight and never while a retry is waited for: a batch that must wait lies
-    in its lane, so that a flush finds it there. `put` never comes here.
+    in its lane, so that a flush finds it there. `put` never comes here. `before_export` is called before each request.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class Delivery:
         self._random = random.Random()  # noqa: S311 - jitter; the global one belongs to the application
         self._in_flight: tuple[Lane, Batch] | None = None
         self.lock = threading.Lock()
+        self._settling = threading.Lock()
+        self.before_export: Callable[[], object] = lambda: None
         self.answered = False
         self.failures = 0
 
@@ -59,12 +62,17 @@ class Delivery:
         """Whether a full batch waits, or one whose time to be sent again has come."""
         moment = now()
         return any(
-            lane.is_ready(moment) and (lane.returned or len(lane.queue) >= self.max_items) for lane in self._lanes
+            lane.resume_at <= moment and (lane.returned or lane.sendable >= self.max_items) for lane in self._lanes
         )
 
     def next_retry(self) -> float:
         """When the next lane that waits for a retry may go on, on the monotonic clock; infinity where none waits."""
-        return min((lane.resume_at for lane in self._lanes if lane.queue or lane.returned), default=math.inf)
+        return min((lane.resume_at for lane in self._lanes if lane.is_ready(math.inf)), default=math.inf)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is in flight."""
+        return self._in_flight is not None
 
     def send_next(self, deadline: float = math.inf) -> bool:
         """Send one batch of a lane that is ready; False where there is none or the time is over."""
@@ -82,40 +90,67 @@ class Delivery:
             self.lock.release()
 
     def send_ready(self, stop: Callable[[], bool]) -> None:
-        """Send once what waits now, leaving what comes meanwhile for the next time; ends early where `stop` says so."""
-        goals = self._goals()
+        """Send once what waits now, leaving what comes meanwhile for the next time; ends early where `stop` says so.
+
+        Of what is on disk it sends no more than of what is in memory, and one batch of each signal: the rest is for
+        the next time.
+        """
+        goals = [
+            (lane, lane.ledger.finished.value + lane.ledger.waiting + min(lane.ledger.spooled.value, self.max_items))
+            for lane in self._lanes
+        ]
         while _unmet(goals) and not stop() and self.send_next():
             pass
 
     def drain(self, deadline: float, sleep: Callable[[float], object]) -> None:
         """Send everything that waits now, retries included, until it is settled, hopeless, or the deadline is reached.
 
-        Hopeless is a destination that never answered in this process and fails twice more: nobody waits for it at
-        every exit.
+        Hopeless is a destination that fails twice more where what waits can be kept on disk, or where it never answered
+        in this process: nobody waits for it at every exit.
         """
-        goals = self._goals()
+        goals = [(lane, lane.ledger.goal) for lane in self._lanes]
         failures = self.failures
         for lane in self._lanes:
             lane.resume_at = 0.0
+            lane.failures = 0
         while _unmet(goals) and now() < deadline:
+            self.move_to_disk(lambda lane: lane.goes_by_disk)
             if self.send_next(deadline):
                 continue
             pause = self.next_retry() - now()
-            hopeless = not self.answered and self.failures - failures >= _TRIES_WHERE_NOBODY_ANSWERED
+            patient = self.answered and not self.spools
+            hopeless = not patient and self.failures - failures >= _TRIES_IN_HASTE
             if hopeless or pause > deadline - now():
                 return
             sleep(max(pause, 0.001))
 
-    def _goals(self) -> "list[tuple[Lane, int]]":
-        return [(lane, lane.finished.value + lane.waiting) for lane in self._lanes]
+    @property
+    def spools(self) -> bool:
+        """Whether anything can be kept on disk."""
+        return any(lane.spool is not None and lane.spool.is_on for lane in self._lanes)
+
+    def move_to_disk(self, which: Callable[[Lane], bool]) -> None:
+        """Keep on disk what waits of some signals; nothing where that is not possible."""
+        for lane in self._lanes:
+            if lane.spool is not None and lane.spool.is_on and lane.abandoned is None and which(lane):
+                lane.move_all_to_disk(self.max_items, self.max_bytes)
+
+    def keep_flying(self, deadline: float) -> None:
+        """Keep a copy on disk of what is in flight, so that nothing is lost if the answer never comes."""
+        if self._settling.acquire(timeout=max(0.0, deadline - now())):
+            try:
+                if self._in_flight is not None:
+                    lane, batch = self._in_flight
+                    lane.copy_to_disk(batch)
+            finally:
+                self._settling.release()
 
     def abandon(self, reason: Reason) -> int:
-        """Drop all that waits, what is in flight included, and say how many items that were."""
+        """Drop all that waits in memory alone, what is in flight included, and say how many items that were."""
         lost = 0
         flying = self._in_flight
         if flying is not None and flying[1].claim.take():
-            flying[0].settle(flying[1], exported=0, reason=reason)
-            lost += flying[1].count
+            lost += flying[0].give_up(flying[1], reason)
         return lost + sum(lane.abandon(reason) for lane in self._lanes)
 
     def complain(self, message: str) -> None:
@@ -135,10 +170,15 @@ class Delivery:
         if batch.deadline is None:
             batch.deadline = now() + self._export_timeout
         timeout = min(deadline, batch.deadline) - now()
+        self.before_export()
         outcome = self._export(lane.signal, batch, max(timeout, 0.001))
         self.answered = self.answered or outcome.answered
-        if batch.claim.take():
-            _SETTLE[outcome.kind](self, lane, batch, outcome)
+        with self._settling:
+            if outcome.kind != "retry":
+                lane.failures = 0
+            if batch.claim.take():
+                _SETTLE[outcome.kind](self, lane, batch, outcome)
+            self._in_flight = None
 
     def _export(self, signal: Signal, batch: Batch, timeout: float) -> Outcome:
         try:
@@ -157,22 +197,27 @@ class Delivery:
         lane.settle(batch, exported=batch.count - rejected)
 
     def _retry(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
-        self.complain(f"{outcome.message}; the service runs on, telemetry waits in memory and is dropped if this lasts")
         self.failures += 1
-        lane.resume_at = now() + self._pause(batch, outcome)
+        lane.resume_at = now() + self._pause(lane, outcome)
+        spool = lane.spool
+        if batch.numbers or (spool is not None and spool.mode != "end" and lane.move_to_disk(batch)):
+            lane.release(batch)
+            self.complain(f"{outcome.message}; the service runs on, telemetry waits on disk")
+            return
+        self.complain(f"{outcome.message}; the service runs on, telemetry waits in memory and is dropped if this lasts")
         if batch.deadline is not None and lane.resume_at >= batch.deadline:
             lane.settle(batch, exported=0, reason="timeout")
             return
         batch.claim.put_back()
         lane.give_back([batch])
 
-    def _pause(self, batch: Batch, outcome: Outcome) -> float:
+    def _pause(self, lane: Lane, outcome: Outcome) -> float:
         """Return how long to wait: as the destination asks, and longer every time where it asks for less."""
-        batch.attempts += 1
+        lane.failures += 1
         wish = outcome.retry_after
-        if wish is not None and batch.attempts == 1:
+        if wish is not None and lane.failures == 1:
             return min(wish, _LONGEST_WISH) * self._random.uniform(1.0, 1.1)
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (batch.attempts - 1))
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** (lane.failures - 1))
         return max(pause * self._random.uniform(0.8, 1.2), min(wish or 0.0, _LONGEST_WISH))
 
     def _rejected(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
@@ -188,8 +233,12 @@ class Delivery:
         lane.abandon("unsupported")
 
     def _too_large(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
-        if len(batch.items) > 1:
-            lane.give_back(batch.halves())
+        if batch.in_memory and batch.numbers:  # it will be read from disk in pieces
+            lane.release(batch)
+            return
+        halves = lane.halves(batch)
+        if halves is not None:
+            lane.give_back(halves)
             return
         report(
             f"mmtrace.transport.too_large {self._exporter.where} {lane.signal.label}",

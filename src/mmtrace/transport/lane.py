@@ -2,59 +2,37 @@
 
 import sys
 from collections import deque
-from collections.abc import Iterable
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from mmtrace.transport.batch import Batch, Item
 from mmtrace.transport.health import Ledger, Reason
 from mmtrace.transport.signals import Framing, Signal
-from mmtrace.transport.tally import Once, Room, Tally
+from mmtrace.transport.tally import Room
+
+if TYPE_CHECKING:  # SQLite loads with the first spool
+    from mmtrace.transport.spool import Spool
 
 NEVER: Final = sys.maxsize
 """A `wake_at` that is never reached."""
 
-Item: TypeAlias = tuple[Framing | None, bytes, int]
-"""A payload with what frames it and how many spans, records or points it holds."""
-
-
-class Batch:
-    """Items that are sent in one request; `claim` is the right to settle it."""
-
-    __slots__ = ("attempts", "claim", "count", "deadline", "items", "size")
-
-    def __init__(self, items: list[Item]) -> None:
-        self.items = items
-        self.count = sum([count for _, _, count in items])
-        self.size = sum([len(payload) for _, payload, _ in items])
-        self.attempts = 0
-        self.deadline: float | None = None
-        self.claim = Once()
-
-    def halves(self) -> "tuple[Batch, Batch]":
-        """Return two batches that hold its items in order."""
-        middle = len(self.items) // 2
-        return Batch(self.items[:middle]), Batch(self.items[middle:])
-
-    def body(self) -> bytes:
-        """Return the request: payloads of one frame wrapped together, those without one as they are, pieces already."""
-        framed: dict[Framing | None, list[bytes]] = {}
-        for frame, payload, _ in self.items:
-            framed.setdefault(frame, []).append(payload)
-        return b"".join(
-            b"".join(payloads) if frame is None else frame.wrap(payloads) for frame, payloads in framed.items()
-        )
+Spools: TypeAlias = "Callable[[Signal, Ledger], Spool | None]"
+"""Returns what keeps a signal on disk, where anything does."""
 
 
 class Lane:
-    """What waits of one signal. `put` is safe in any thread and any finalizer; `take` is for one thread at a time.
+    """What waits of one signal. `put` is safe in any thread and any finalizer; nothing else is for finalizers.
 
     `refuses`: why nothing is taken any more. `resume_at`: until when a retry waits, on the monotonic clock.
-    `wake_at`: how many payloads wake the thread. `finished`: items that left for good, after they had been queued.
+    `failures`: how often in a row the destination did not answer or had no time. `wake_at`: how many payloads wake the
+    thread. `spool`: what is on disk, where anything may be.
     """
 
     __slots__ = (
+        "_disk_next",
         "_one_more",
         "abandoned",
-        "finished",
+        "failures",
         "ledger",
         "queue",
         "refuses",
@@ -62,20 +40,23 @@ class Lane:
         "returned",
         "room",
         "signal",
+        "spool",
         "wake_at",
     )
 
-    def __init__(self, signal: Signal, room: Room) -> None:
+    def __init__(self, signal: Signal, room: Room, spools: "Spools | None" = None) -> None:
         self.signal = signal
         self.room = room
         self.queue: deque[Item] = deque()
         self.returned: deque[Batch] = deque()
         self.ledger = Ledger()
+        self.spool = spools(signal, self.ledger) if spools is not None else None
         self._one_more = self.ledger.started.step
-        self.finished = Tally()
+        self._disk_next = False
         self.refuses: Reason | None = None
         self.abandoned: Reason | None = None
         self.resume_at = 0.0
+        self.failures = 0
         self.wake_at = 1
 
     def put(self, frame: Framing | None, payload: bytes, count: int) -> Reason | None:
@@ -97,23 +78,48 @@ class Lane:
 
     def lose(self, reason: Reason, count: int) -> None:
         """Count items that never became a payload."""
-        self.ledger.started.add(count)
-        self.ledger.drop(reason, count)
+        self.ledger.lose(reason, count)
+
+    # --- sending ------------------------------------------------------------------------------------------------------
 
     @property
-    def waiting(self) -> int:
-        """Items that are queued or in flight."""
-        started, exported, dropped = self.ledger.read()
-        return started - exported - sum(dropped.values())
+    def goes_by_disk(self) -> bool:
+        """Whether everything is written to disk before it is sent."""
+        return self.spool is not None and self.spool.mode == "always" and self.spool.is_on
+
+    @property
+    def sendable(self) -> int:
+        """How much can be sent now: payloads in the queue, items on disk."""
+        if self.abandoned is not None:
+            return 0
+        queued = 0 if self.goes_by_disk else len(self.queue)
+        return queued + (0 if self.spool is None else self.spool.items)
 
     def is_ready(self, now: float) -> bool:
-        """Whether there is something to send that need not wait for a retry."""
-        return bool(self.queue or self.returned) and self.resume_at <= now
+        """Whether something waits that need not wait for a retry."""
+        return self.resume_at <= now and bool(self.queue or self.returned or self.sendable)
 
     def take(self, max_items: int, max_bytes: int) -> Batch | None:
-        """Return the next batch: one that came back, or the oldest items within both bounds, but at least one."""
+        """Return the next batch within both bounds, but of at least one payload.
+
+        One that came back is the first; then those of the queue and those on disk take turns.
+        """
         if self.returned:
             return self.returned.popleft()
+        self._disk_next = not self._disk_next
+        sources = (self._take_from_queue, self._take_from_disk)
+        for source in sources[:: -1 if self._disk_next else 1]:
+            if (batch := source(max_items, max_bytes)) is not None:
+                return batch
+        return None
+
+    def _take_from_disk(self, max_items: int, max_bytes: int) -> Batch | None:
+        return None if self.spool is None or self.abandoned else self.spool.take(max_items, max_bytes)
+
+    def _take_from_queue(self, max_items: int, max_bytes: int) -> Batch | None:
+        return None if self.goes_by_disk else self._oldest_of_queue(max_items, max_bytes)
+
+    def _oldest_of_queue(self, max_items: int, max_bytes: int) -> Batch | None:
         items: list[Item] = []
         while (item := self._oldest()) is not None:
             max_items -= item[2]
@@ -136,24 +142,74 @@ class Lane:
         if self.abandoned is not None:
             self.abandon(self.abandoned)
 
+    def halves(self, batch: Batch) -> tuple[Batch, Batch] | None:
+        """Return two batches in place of one, None where it cannot be divided."""
+        if len(batch.items) > 1:
+            return batch.halves()
+        return self.spool.split(batch) if batch.numbers and self.spool is not None else None
+
     def settle(self, batch: Batch, *, exported: int, reason: Reason = "rejected") -> None:
         """Count a claimed batch: so many of its items were delivered, the rest dropped for a reason."""
-        if exported:
-            self.ledger.exported.add(exported)
-        if exported < batch.count:
-            self.ledger.drop(reason, batch.count - exported)
-        self.room.give(batch.size, batch.count)
-        self.finished.add(batch.count)
+        if batch.numbers and self.spool is not None:
+            kept = self.spool.remove(batch)
+            self.ledger.unspool(kept, min(exported, kept), reason)
+        else:
+            self.ledger.settle(batch.count, exported, reason)
+        self.release(batch)
+
+    def release(self, batch: Batch) -> None:
+        """Let go of a batch's share of the memory."""
+        if batch.in_memory:
+            batch.in_memory = False
+            self.room.give(batch.size, batch.count)
+
+    # --- keeping ------------------------------------------------------------------------------------------------------
+
+    def copy_to_disk(self, batch: Batch) -> bool:
+        """Keep a batch on disk as well, while it may be in flight; whether that went well."""
+        if batch.numbers:
+            return True
+        if self.spool is None or not self.spool.store(batch):
+            return False
+        self.ledger.spooled.add(batch.count)
+        return True
+
+    def move_to_disk(self, batch: Batch) -> bool:
+        """Keep a batch on disk alone; False where that failed, and it must be kept in memory."""
+        moved = self.copy_to_disk(batch)
+        if moved:
+            self.release(batch)
+        return moved
+
+    def move_all_to_disk(self, max_items: int, max_bytes: int) -> None:
+        """Keep on disk alone what waits in memory, until there is nothing more or it fails."""
+        while (batch := self._any_batch(max_items, max_bytes)) is not None:
+            if not self.move_to_disk(batch):
+                self.give_back([batch])
+                return
+
+    def _any_batch(self, max_items: int, max_bytes: int) -> Batch | None:
+        try:
+            return self.returned.popleft()
+        except IndexError:
+            return self._oldest_of_queue(max_items, max_bytes)
 
     def abandon(self, reason: Reason) -> int:
-        """Drop all that waits, now and ever after, and say how many items that were."""
+        """Drop all that waits in memory alone, now and ever after, and say how many items that were."""
         self.refuses = self.abandoned = reason
         lost = 0
         while (batch := self._any()) is not None:
             if batch.claim.take():
-                self.settle(batch, exported=0, reason=reason)
-                lost += batch.count
+                lost += self.give_up(batch, reason)
         return lost
+
+    def give_up(self, batch: Batch, reason: Reason) -> int:
+        """Drop a claimed batch and say how many items are lost: none where they are on disk."""
+        if batch.numbers:
+            self.release(batch)
+            return 0
+        self.settle(batch, exported=0, reason=reason)
+        return batch.count
 
     def _any(self) -> Batch | None:
         try:

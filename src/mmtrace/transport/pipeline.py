@@ -16,7 +16,8 @@ from mmtrace.transport.callbacks import Callbacks
 from mmtrace.transport.clock import now
 from mmtrace.transport.delivery import Delivery
 from mmtrace.transport.health import FlushResult, Health, Reason
-from mmtrace.transport.lane import NEVER, Lane
+from mmtrace.transport.keeper import Keeper
+from mmtrace.transport.lane import NEVER, Lane, Spools
 from mmtrace.transport.schedule import Schedule
 from mmtrace.transport.signals import Exporter, Framing, Signal
 from mmtrace.transport.tally import Once, Room, Tally
@@ -40,7 +41,8 @@ class Pipeline:
     """Takes encoded telemetry from any thread or finalizer and delivers it to one exporter from a thread of its own.
 
     Everything that `add` reaches is lock-free: atomic counters, a deque, and a reentrant wake-up. Items count against
-    both bounds until the destination has answered for them. Sizes are in bytes, times in seconds.
+    both bounds until the destination has answered for them, or they are on disk, where `spools` gives a signal a place
+    there. Sizes are in bytes, times in seconds.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Pipeline:
         max_batch_bytes: int = 7 * MIB // 2,
         schedule_delay: float = 1.0,
         export_timeout: float = 30.0,
+        spools: "Spools | None" = None,
     ) -> None:
         self._exporter = exporter
+        self._spools = spools
         self._bounds = (max_queue_bytes, max_queue_items)
         self._max_batch_items = max_batch_items
         self._max_batch_bytes = max_batch_bytes
@@ -72,7 +76,7 @@ class Pipeline:
         self._requests: deque[_Request] = deque()
         self._sampled_out = Tally()
         self._room = Room(*self._bounds)
-        self._lanes = tuple(Lane(signal, self._room) for signal in Signal)
+        self._lanes = tuple(Lane(signal, self._room, self._spools) for signal in Signal)
         self._delivery = Delivery(
             self._exporter,
             self._lanes,
@@ -82,6 +86,7 @@ class Pipeline:
         )
         self._schedule = Schedule(self._delivery, self._lanes, self._room, self._schedule_delay)
         self._worker = Worker(self._turn, "mmtrace-transport")
+        self._keeper = Keeper(self._delivery, self._lanes, self._room, self._worker.wake)
 
     # --- what any thread and any finalizer may call -------------------------------------------------------------------
 
@@ -137,16 +142,17 @@ class Pipeline:
             self._worker.wake()
 
     def flush(self, timeout: float) -> FlushResult:
-        """Deliver what is queued within `timeout` seconds and say what became of it; never takes longer."""
+        """Deliver what is queued within `timeout` seconds, else keep it on disk, and say what became of it."""
         return self._finish(_Request(now() + timeout))
 
     def shutdown(self, timeout: float) -> FlushResult:
-        """Deliver what is queued, drop the rest for the reason `shutdown`, end the thread, close the exporter; once."""
+        """Deliver what is queued, else keep it on disk or drop it, end the threads, close the exporter; once."""
         deadline = now() + timeout
         result = self._finish(_Request(deadline, close=True))
-        if self._worker.has_started:
-            self._worker.wake()
-            self._worker.join(deadline - now())
+        for worker in (self._worker, self._keeper.worker):
+            if worker.has_started:
+                worker.wake()
+                worker.join(deadline - now())
         if self._right_to_close.take():
             never_raises(self._exporter.close)()
         return result
@@ -163,35 +169,48 @@ class Pipeline:
 
     def health_of(self, signal: Signal) -> Health:
         """What became of the items of one signal."""
-        started, exported, dropped = self._lanes[signal].ledger.read()
+        lane = self._lanes[signal]
+        started, exported, dropped, spooled = lane.ledger.read()
         return Health(
             started=started,
+            adopted=lane.ledger.adopted.value,
             exported=exported,
             sampled_out=self._sampled_out.value if signal is Signal.TRACES else 0,
             dropped=dropped,
-            queue_spans=started - exported - sum(dropped.values()),
+            queue_spans=started - exported - sum(dropped.values()) - spooled,
             queue_bytes=self._room.bytes,
             queue_capacity=self._room.max_bytes,
+            spool_spans=spooled,
+            spool_bytes=lane.spool.bytes if lane.spool is not None else 0,
         )
 
     def _finish(self, request: _Request) -> FlushResult:
         if os.getpid() != self._pid:
             self.after_fork_in_child()  # a fork that Python was not told of
         before = self._result()
+        deadline = request.deadline
+        request.deadline -= self._keeper.reserve(deadline - now())
         self._deliver(request)
         if request.close:
             self._close()
+        self._keeper.keep_all(max(deadline, now() + _LOOK_AFTER_WORKER), closing=request.close)
+        if request.close:
             self._give_up()
+            self._keeper.close()
         say()
         after = self._result()
         return FlushResult(
-            exported=after.exported - before.exported, dropped=after.dropped - before.dropped, waiting=after.waiting
+            exported=after.exported - before.exported,
+            spooled=after.spooled,
+            dropped=after.dropped - before.dropped,
+            waiting=after.waiting,
         )
 
     def _result(self) -> FlushResult:
         healths = [self.health_of(signal) for signal in (Signal.TRACES, Signal.LOGS)]
         return FlushResult(
             exported=sum(health.exported for health in healths),
+            spooled=sum(health.spool_spans for health in healths),
             dropped=sum(sum(health.dropped.values()) for health in healths),
             waiting=sum(health.queue_spans for health in healths),
         )
@@ -215,7 +234,7 @@ class Pipeline:
 
     @property
     def _has_work(self) -> bool:
-        return bool(self._callbacks) or any(lane.waiting for lane in self._lanes)
+        return bool(self._callbacks) or any(lane.ledger.goal > lane.ledger.finished.value for lane in self._lanes)
 
     def _close(self) -> None:
         for lane in self._lanes:
@@ -240,13 +259,15 @@ class Pipeline:
     @never_raises
     def _work(self) -> float:
         self._schedule.stay_awake()
+        self._keeper.wake()
         while self._requests:
             self._serve(self._requests.popleft(), self._worker.sleep)
         if not self._closed:
             self._callbacks.run_due()
+            self._keeper.look()
             self._schedule.send_due(stop=lambda: bool(self._requests))
         say()
-        pause = min(self._schedule.rest(), self._callbacks.next_due - now())
+        pause = min(self._schedule.rest(), min(self._callbacks.next_due, self._keeper.next_look) - now())
         return 0.0 if self._requests else max(0.0, pause)
 
     def _serve(self, request: _Request, sleep: Callable[[float], object]) -> None:
@@ -255,20 +276,30 @@ class Pipeline:
                 self._callbacks.run_all(request.deadline)
             if request.close:
                 self._close()
-            self._delivery.drain(request.deadline, sleep)
+            self._drain(request, sleep)
         finally:
             say()
             request.done.set()
+
+    def _drain(self, request: _Request, sleep: Callable[[float], object]) -> None:
+        """Deliver what waits; at the end of the process also what others left, as long as there is time."""
+        if self._worker.has_started:
+            self._keeper.look(at_once=True)
+        self._delivery.drain(request.deadline, sleep)
+        while request.close and now() < request.deadline and self._keeper.look(at_once=True):
+            self._delivery.drain(request.deadline, sleep)
 
     # --- forks --------------------------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
         """Wait, within bounds, until no request is in flight, where the exporter's library asks for it."""
+        self._keeper.before_fork()
         if self._exporter.quiet_before_fork and self._delivery.lock.acquire(timeout=_QUIET_BEFORE_FORK):
             self._quieted_by = threading.get_ident()
 
     def after_fork_in_parent(self) -> None:
         """Go on sending."""
+        self._keeper.after_fork_in_parent()
         if self._quieted_by == threading.get_ident():
             self._quieted_by = 0
             self._delivery.lock.release()
@@ -277,6 +308,7 @@ class Pipeline:
         """Start with an empty queue and no thread: what was queued is the parent's to send."""
         refused: list[Reason | None] = [lane.refuses for lane in self._lanes]
         self._quieted_by = 0
+        self._keeper.leave_to_parent()
         self._start_over()
         self._callbacks.start_over()
         for lane, reason in zip(self._lanes, refused, strict=True):

@@ -1,0 +1,248 @@
+"""What one signal keeps on disk: written by the thread of a pipeline or by a flush, read back when it can be sent.
+
+Everything that a disk or SQLite can do wrong ends here. A file that is damaged is set aside and another one begun; any
+other error turns the spool off for a while, and what comes meanwhile waits in memory and is dropped as without a spool.
+"""
+
+import random
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, TypeVar
+
+from mmtrace.otlp.split import halves
+from mmtrace.recording.guard import report
+from mmtrace.transport.batch import Batch
+from mmtrace.transport.clock import now
+from mmtrace.transport.health import Ledger
+from mmtrace.transport.signals import Signal
+from mmtrace.transport.spool_file import SpoolFile, Taken, set_aside
+from mmtrace.transport.spools import Folder
+
+T = TypeVar("T")
+Mode: TypeAlias = Literal["overflow", "always", "end"]
+"""When something goes to disk: when it cannot be sent, at once, or when the process ends before it was sent."""
+
+_LOOK_EVERY: Final = 30.0
+_OFF_FOR: Final = 60.0
+_PATIENCE: Final = 1.0
+_LARGE: Final = 8 << 20
+"""An empty file of such a size is not kept for what comes."""
+
+
+class Spool:
+    """The batches of `signal` in `folder`. No method raises, or waits longer than a second for another thread."""
+
+    def __init__(self, folder: Folder, signal: Signal, ledger: Ledger, mode: Mode) -> None:
+        self.mode: Mode = mode
+        self._folder = folder
+        self._signal = signal
+        self._ledger = ledger
+        self._file: SpoolFile | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        self._on_at = 0.0
+        self._newest = False
+        self._random = random.Random()  # noqa: S311 - jitter; the global one belongs to the application
+        self.next_look = now() + self._random.random()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it can be written to, as far as is known."""
+        return not self._closed and self._on_at <= now()
+
+    @property
+    def items(self) -> int:
+        """Items on disk that may be sent."""
+        return 0 if self._file is None or not self.is_on else self._file.items
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the batches on disk."""
+        return 0 if self._file is None else self._file.bytes
+
+    def store(self, batch: Batch) -> bool:
+        """Keep a copy of a batch, and tell it where that is; False where it cannot be kept."""
+        return bool(self._do(lambda: self._store(batch)))
+
+    def take(self, max_items: int, max_bytes: int) -> Batch | None:
+        """Return what can be sent in one request, by turns the oldest and the newest, so that neither waits long."""
+        return self._do(lambda: self._take(max_items, max_bytes))
+
+    def remove(self, batch: Batch) -> int:
+        """Forget a batch that was settled; returns how many of its items were still kept.
+
+        Where the disk does not take it now, it is remembered, and nothing is read before it is done.
+        """
+        file = self._file
+        if file is None or file is not batch.file:
+            return 0
+        file.doom(batch.numbers)
+        removed = self._do(lambda: self._remove(file), even_off=True)
+        if removed is not None:
+            return removed
+        return batch.count if self._file is file else 0
+
+    def split(self, batch: Batch) -> tuple[Batch, Batch] | None:
+        """Return two batches in place of one of a single piece, None where it cannot be divided."""
+        return self._do(lambda: self._split(batch))
+
+    def look(self) -> bool:
+        """Take over what a dead process left, where nothing is kept already; whether something was found."""
+        self.next_look = now() + _LOOK_EVERY * self._random.uniform(0.5, 1.5)
+        return bool(self._do(self._adopt))
+
+    def close(self) -> None:
+        """Leave what is kept to the next process of the service."""
+        self._do(self._release, even_off=True)
+        self._closed = True
+
+    def before_fork(self) -> bool:
+        """Wait, within bounds, until no thread is inside SQLite, whose locks a child would inherit."""
+        return self._lock.acquire(timeout=_PATIENCE)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._lock.release()
+
+    def leave_to_parent(self) -> None:
+        """Never touch the parent's file, in a child."""
+        if self._file is not None:
+            self._file.leave_to_parent()
+        self._closed = True
+
+    # --- under the lock -----------------------------------------------------------------------------------------------
+
+    def _do(self, work: Callable[[], T], *, even_off: bool = False) -> T | None:
+        if self._closed or not (even_off or self.is_on) or not self._lock.acquire(timeout=_PATIENCE):
+            return None
+        try:
+            return work()
+        except (sqlite3.Error, OSError, Taken) as error:
+            self._failed(error)
+            return None
+        finally:
+            self._lock.release()
+
+    def _failed(self, error: Exception) -> None:
+        if type(error) is sqlite3.DatabaseError and self._file is not None:
+            self._set_aside(self._file, error)
+            return
+        self._on_at = now() + _OFF_FOR
+        report(
+            f"mmtrace.transport.spool {self._folder.path}",
+            f"mmtrace: {self._folder.path} cannot be used ({error}): what cannot be sent waits in memory, and is "
+            "dropped and counted if this lasts; MMTRACE_SPOOL_DIR names another folder, MMTRACE_SPOOL=off needs none",
+        )
+
+    def _set_aside(self, file: SpoolFile, error: Exception) -> None:
+        self._file = None
+        lost = self._ledger.spooled.value
+        self._ledger.unspool(lost, 0, "spool_error")
+        self._say_damaged(file.path, error, f"{lost} items")
+        try:
+            file.set_aside()
+        except (sqlite3.Error, OSError) as failure:
+            self._failed(failure)
+
+    def _say_damaged(self, path: Path, error: Exception, lost: str) -> None:
+        report(
+            f"mmtrace.transport.spool_damaged {path}",
+            f"mmtrace: {path} is damaged ({error}) and was set aside under the name *.damaged; {lost} are lost",
+        )
+
+    def _store(self, batch: Batch) -> bool:
+        bodies = batch.bodies(self._folder.row_bytes)
+        size = sum(len(body) for _, body in bodies)
+        file = self._file or self._begin()
+        allowance = self._folder.allowance(file.path)
+        if size > allowance:
+            return False
+        if file.bytes + size > allowance:
+            self._made_way(file.make_way(file.bytes + size - allowance))
+        batch.numbers, batch.file = file.append(bodies), file
+        return True
+
+    def _begin(self) -> SpoolFile:
+        self._adopt()
+        if self._file is None:
+            self._file = self._folder.create(self._signal)
+        return self._file
+
+    def _made_way(self, lost: int) -> None:
+        if lost:
+            self._ledger.unspool(lost, 0, "spool_full")
+            report(
+                f"mmtrace.transport.spool_full {self._folder.path}",
+                f"mmtrace: {self._folder.path} is full, or what is there too old: the oldest make way and are counted; "
+                "the receiver is away or too slow, or MMTRACE_SPOOL_MAX_BYTES or MMTRACE_SPOOL_MAX_AGE is too small",
+            )
+
+    def _take(self, max_items: int, max_bytes: int) -> Batch | None:
+        file = self._file
+        if file is None:
+            return None
+        self._made_way(file.expire(self._folder.max_age))
+        self._newest = not self._newest and self.mode == "always"
+        rows = file.read(max_items, max_bytes, newest=self._newest)
+        return Batch([(None, body, count) for _, count, body in rows], [row[0] for row in rows], file) if rows else None
+
+    def _remove(self, file: SpoolFile) -> int:
+        before = file.items
+        file.purge()
+        removed = before - file.items
+        if not file.items and (self.mode != "always" or file.size > _LARGE):
+            self._release()
+            self.next_look = now()
+        return removed
+
+    def _split(self, batch: Batch) -> tuple[Batch, Batch] | None:
+        parts = halves(batch.items[0][1])
+        if self._file is None or self._file is not batch.file or parts is None:
+            return None
+        (here, first), (there, second) = parts
+        share = batch.count * here // (here + there)  # a metric holds several items
+        counted = [(share, first), (batch.count - share, second)]
+        one, other = self._file.replace(batch.numbers[0], counted)
+        return (
+            Batch([(None, first, share)], [one], batch.file),
+            Batch([(None, second, batch.count - share)], [other], batch.file),
+        )
+
+    def _adopt(self) -> bool:
+        self._folder.tidy()
+        if self._file is not None and self._file.items:
+            return False
+        return any(self._take_over(path) for path in self._folder.left_behind(self._signal))
+
+    def _take_over(self, path: Path) -> bool:
+        try:
+            file = self._folder.open(path)
+        except Taken:
+            return False
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            set_aside(path)
+            self._ledger.lose("spool_error", 1)
+            self._say_damaged(path, error, "the items of it, of an unknown number and counted as one,")
+            return False
+        if not file.items:
+            file.close()
+            return False
+        self._release()
+        self._file = file
+        self._ledger.adopt(file.items)
+        return True
+
+    def _release(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+
+def spool_of(folder: Folder, modes: Mapping[Signal, Mode], signal: Signal, ledger: Ledger) -> Spool | None:
+    """Return the spool of a signal, None where it has no mode."""
+    mode = modes.get(signal)
+    return None if mode is None else Spool(folder, signal, ledger, mode)
