@@ -72,6 +72,23 @@ def test_metrics_arrive_although_no_span_is_sampled(receiver):
     assert receiver.histogram("mmtrace.model.call.duration")["unsampled"] == 4
 
 
+def test_a_threshold_of_an_objective_is_a_bound_of_the_histograms_of_time(receiver):
+    run(
+        """
+        import mmtrace
+        mmtrace.configure()
+        with mmtrace.model_call("m"):
+            pass
+        """,
+        receiver,
+        MMTRACE_LATENCY_BUCKETS="0.4",
+    )
+    (duration,) = [metric for _, metric in receiver.metrics() if metric.name == "mmtrace.model.call.duration"]
+    (point,) = duration.histogram.data_points
+    assert {0.25, 0.4, 0.5} <= set(point.explicit_bounds)
+    assert len(point.bucket_counts) == len(point.explicit_bounds) + 1
+
+
 def test_a_dead_receiver_neither_hangs_nor_breaks_the_program(receiver):
     out = run(
         """

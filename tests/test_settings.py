@@ -117,6 +117,12 @@ def test_attributes_of_the_resource_add_up_key_by_key():
     assert made.resource == {"a": "1", "b": "2", "c": 3}
 
 
+def test_buckets_that_objectives_need_join_the_usual_ones():
+    made = Settings.load({"MMTRACE_LATENCY_BUCKETS": "0.4, 0.25"})
+    assert made.latency_buckets == (0.25, 0.4)
+    assert made.time_buckets == tuple(sorted((*Settings().time_buckets, 0.4)))
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +146,9 @@ def test_attributes_of_the_resource_add_up_key_by_key():
         ({"metrics_exporter": ["otlp", "none"]}, "stands alone"),
         ({"instrument": 3}, "list of names"),
         ({"metric_interval": 0}, "at least 0.001"),
+        ({"latency_buckets": "0.4,fast"}, "numbers of seconds above 0"),
+        ({"latency_buckets": [0]}, "numbers of seconds above 0"),
+        ({"latency_buckets": 0.4}, "numbers of seconds above 0"),
     ],
 )
 def test_a_wrong_argument_is_named_with_what_is_right(given, told):

@@ -206,6 +206,7 @@ def _put_in_place(parts: Parts) -> None:
         on_spans=settings.content in {"SPAN_ONLY", "SPAN_AND_EVENT"},
         on_events=settings.content in {"EVENT_ONLY", "SPAN_AND_EVENT"},
     )
+    telemetry.metrics.use_time_buckets(settings.time_buckets)
     exemplars = settings.exemplar_filter != "always_off"
     telemetry.install(Telemetry(telemetry.api_tracer(), content, exemplars, settings.service_name))
     if parts.logs:

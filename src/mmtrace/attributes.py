@@ -301,6 +301,12 @@ LABEL_PIPELINE: Final = "pipeline"
 """label: the pipeline's name."""
 LABEL_REASON: Final = "reason"
 """label: why spans were dropped."""
+LABEL_GENERATION: Final = "generation"
+"""label: the oldest generation that a garbage collection looked at: 0, 1 or 2."""
+HW_ID: Final = "hw.id"
+"""label: the GPU."""
+HW_NAME: Final = "hw.name"
+"""label: what the GPU is called by its maker."""
 METRIC_OVERFLOW: Final = "otel.metric.overflow"
 """label: the one set that takes every measurement beyond the limit of label sets."""
 
@@ -372,6 +378,24 @@ SDK_QUEUE_BYTES: Final = Metric("mmtrace.sdk.queue.bytes", "By", "gauge", "Bytes
 SDK_QUEUE_CAPACITY: Final = Metric("mmtrace.sdk.queue.capacity", "By", "gauge", "Bytes that may wait to be sent.")
 SDK_SPOOL_SPANS: Final = Metric("mmtrace.sdk.spool.spans", "{span}", "gauge", "Spans that wait on disk.")
 SDK_SPOOL_BYTES: Final = Metric("mmtrace.sdk.spool.bytes", "By", "gauge", "Bytes that wait on disk.")
+
+GC_PAUSE: Final = Metric(
+    "mmtrace.gc.pause", "s", "histogram", "Pauses of the process for garbage collection.",
+    (LABEL_GENERATION,), TIME_BUCKETS,
+)  # fmt: skip
+PROCESS_MEMORY_USAGE: Final = Metric("process.memory.usage", "By", "updown", "Physical memory of the process.")
+PROCESS_MEMORY_LIMIT: Final = Metric("process.memory.limit", "By", "updown", "Memory that the cgroup allows.")
+GPU_MEMORY_USAGE: Final = Metric("hw.gpu.memory.usage", "By", "updown", "Memory of a GPU in use.", (HW_ID, HW_NAME))
+GPU_MEMORY_LIMIT: Final = Metric("hw.gpu.memory.limit", "By", "updown", "Memory of a GPU.", (HW_ID, HW_NAME))
+
+_GEN_AI_BUCKETS: Final = (
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+)  # fmt: skip
+GEN_AI_OPERATION_DURATION: Final = Metric(
+    "gen_ai.client.operation.duration", "s", "histogram", "Duration of operations of GenAI clients.",
+    (GEN_AI_OPERATION_NAME, GEN_AI_PROVIDER_NAME, GEN_AI_REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT, ERROR_TYPE),
+    _GEN_AI_BUCKETS,
+)  # fmt: skip
 
 _STANDARD_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _HTTP = (HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE, NETWORK_PROTOCOL_VERSION)

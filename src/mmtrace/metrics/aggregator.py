@@ -75,6 +75,10 @@ class ModelMetrics:
         self.start_over()
         start_over_in_children(self)
 
+    def use_time_buckets(self, bounds: tuple[float, ...]) -> None:
+        """Give these bounds, in seconds, to histograms of time that begin from now on; those that exist keep theirs."""
+        self._time_buckets = bounds
+
     def start_over(self) -> None:
         """Forget every measurement: the state of a new process."""
         self.start_time = time.time_ns()

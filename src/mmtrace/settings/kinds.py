@@ -130,6 +130,18 @@ def _switches(value: Any) -> dict[str, bool]:
     return {key: _flag(item) for key, item in _attributes(value).items()}
 
 
+def _bounds(value: Any) -> tuple[float, ...]:
+    """Return bounds of buckets, in ascending order."""
+    parts = [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    try:
+        bounds = {float(part) for part in parts}
+    except (TypeError, ValueError):
+        bounds = {math.nan}
+    if not all(0 < bound < math.inf for bound in bounds):
+        raise ValueError("numbers of seconds above 0, separated by commas, are needed")
+    return tuple(sorted(bounds))
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """The address of a receiver; `whole` where it is used as it is, without the path of the signal."""
@@ -170,6 +182,7 @@ LIST: Final = Kind(_list)
 PAIRS: Final = Kind(_pairs)
 ATTRIBUTES: Final = Kind(_attributes, merges=True)
 SWITCHES: Final = Kind(_switches)
+BOUNDS: Final = Kind(_bounds)
 SECONDS: Final = number(0)
 MILLISECONDS: Final = number(0, scale=1e-3)
 COUNT: Final = whole(0)

@@ -18,6 +18,7 @@ from mmtrace.recording.limits import SpanLimits
 from mmtrace.settings.kinds import (
     ANYTHING,
     ATTRIBUTES,
+    BOUNDS,
     CONTENT,
     COUNT,
     ENDPOINT,
@@ -262,6 +263,12 @@ class Settings:
         ["OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"],
         "Buckets of the application's own histograms.",
     )
+    latency_buckets: tuple[float, ...] = setting(
+        (),
+        BOUNDS,
+        [],
+        "More bounds of the histograms of time, in seconds: the thresholds of objectives that are no bound yet.",
+    )
     exemplar_filter: str = setting(
         "trace_based",
         choice("trace_based", "always_on", "always_off"),
@@ -319,6 +326,11 @@ class Settings:
             "max_events": self.max_events,
             "max_links": self.max_links,
         }
+
+    @property
+    def time_buckets(self) -> tuple[float, ...]:
+        """The bounds of the histograms of time, in seconds."""
+        return tuple(sorted({*names.TIME_BUCKETS, *self.latency_buckets}))
 
     @property
     def captures_content(self) -> bool:

@@ -1,0 +1,119 @@
+"""The dashboard of telemetry itself: what services send, what they drop, and how the Collector keeps up."""
+
+from typing import Final
+
+from mmtrace import attributes as names
+from mmtrace.rules.dashboards.grafana import RATE, Choice, Json, Panel, Query, Row, dashboard
+from mmtrace.rules.promql import selector, series
+
+_JOB: Final = Choice("job", "job", series(names.SDK_SPANS_STARTED))
+_LEGEND: Final = "{{job}}"
+
+
+def telemetry() -> Json:
+    """Return the dashboard."""
+    return dashboard(
+        "mmtrace-telemetry",
+        "mmtrace: telemetry",
+        "Whether spans and metrics arrive: started = exported + dropped + what still waits.",
+        (_JOB,),
+        [_spans(), _queues(), _collector()],
+    )
+
+
+def _rate(metric: names.Metric, by: str = "job") -> str:
+    return f"sum by ({by}) (rate({selector(series(metric), _JOB.matcher)}[{RATE}]))"
+
+
+def _spans() -> Row:
+    return Row(
+        "Spans of the services",
+        [
+            Panel("Started a second", [Query(_rate(names.SDK_SPANS_STARTED), _LEGEND)], "ops"),
+            Panel("Exported a second", [Query(_rate(names.SDK_SPANS_EXPORTED), _LEGEND)], "ops"),
+            Panel(
+                "Dropped a second",
+                [Query(_rate(names.SDK_SPANS_DROPPED, "job, reason"), f"{_LEGEND} {{{{reason}}}}")],
+                "ops",
+                about="Each reason says what to do about it.",
+            ),
+            Panel("Left out by sampling a second", [Query(_rate(names.SDK_SPANS_SAMPLED_OUT), _LEGEND)], "ops"),
+        ],
+        columns=4,
+    )
+
+
+def _queues() -> Row:
+    def most(metric: names.Metric) -> str:
+        return f"max by (job, instance) ({selector(series(metric), _JOB.matcher)})"
+
+    share = f"{most(names.SDK_QUEUE_BYTES)} / ({most(names.SDK_QUEUE_CAPACITY)} > 0)"
+    return Row(
+        "Queues of the services",
+        [
+            Panel("Share of the queue in use", [Query(share, "{{job}} {{instance}}")], "percentunit", limit=0.8),
+            Panel("Spans that wait", [Query(most(names.SDK_QUEUE_SPANS), "{{job}} {{instance}}")]),
+        ],
+        columns=2,
+    )
+
+
+def _collector() -> Row:
+    def rate(counter: str, by: str) -> str:
+        """Return the rate of a counter of the Collector, which ends in _total where it came by OTLP."""
+        either = " or ".join(f"rate({name}[{RATE}])" for name in (counter, f"{counter}_total"))
+        return f"sum by ({by}) ({either})"
+
+    filled = (
+        "sum by (instance, exporter) (otelcol_exporter_queue_size) "
+        "/ sum by (instance, exporter) (otelcol_exporter_queue_capacity)"
+    )
+    return Row(
+        "Collector",
+        [
+            Panel(
+                "Received a second",
+                [
+                    Query(rate(f"otelcol_receiver_accepted_{items}", "receiver"), f"{{{{receiver}}}} {items}")
+                    for items in _ITEMS
+                ],
+                "ops",
+            ),
+            Panel(
+                "Refused a second",
+                [
+                    Query(rate(f"otelcol_receiver_refused_{items}", "receiver"), f"{{{{receiver}}}} {items}")
+                    for items in _ITEMS
+                ],
+                "ops",
+            ),
+            Panel(
+                "Sent a second",
+                [
+                    Query(rate(f"otelcol_exporter_sent_{items}", "exporter"), f"{{{{exporter}}}} {items}")
+                    for items in _ITEMS
+                ],
+                "ops",
+            ),
+            Panel(
+                "Lost a second",
+                [
+                    Query(
+                        rate(f"otelcol_exporter_{verb}_failed_{items}", "exporter"), f"{{{{exporter}}}} {verb} {items}"
+                    )
+                    for items in _ITEMS
+                    for verb in ("send", "enqueue")
+                ],
+                "ops",
+            ),
+            Panel("Share of the queue in use", [Query(filled, "{{instance}} {{exporter}}")], "percentunit", limit=0.8),
+            Panel(
+                "Memory",
+                [Query("otelcol_process_memory_rss or otelcol_process_memory_rss_bytes", "{{instance}}")],
+                "bytes",
+            ),
+        ],
+    )
+
+
+_ITEMS: Final = ("spans", "metric_points", "log_records")
