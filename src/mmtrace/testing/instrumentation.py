@@ -223,7 +223,7 @@ def _raw(target: str) -> Any:
     owner: Any = importlib.import_module(module)
     *parents, name = path.split(".")
     for parent in parents:
-        owner = getattr(owner, parent)
+        owner = getattr(owner, parent, _ABSENT)  # an optional target, of another version
     return inspect.getattr_static(owner, name, _ABSENT)
 
 
