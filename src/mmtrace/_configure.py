@@ -285,6 +285,7 @@ def _spools(settings: Settings, signals: Sequence[Signal]) -> "Spools | None":
         spooling = importlib.import_module("mmtrace.transport.spool")
     except ImportError as error:
         guard.report("mmtrace.configure.spool", f"mmtrace: nothing is kept on disk: {error}", error)
+        guard.say()
         return None
     limits = {"max_bytes": settings.spool_max_bytes, "max_age": settings.spool_max_age}
     modes = dict.fromkeys(signals, settings.spool)

@@ -40,8 +40,9 @@ def _spans() -> Iterator[str]:
     for where, health in destinations().items():
         lost = sum(health.dropped.values())
         reasons = f" ({', '.join(health.dropped)})" if lost else ""
+        on_disk = f", {health.spool_spans} kept on disk" if health.spool_spans else ""
         waiting = f", {health.queue_spans} waiting" if health.queue_spans else ""
-        yield f"spans: {health.exported} sent to {where}, {lost} dropped{reasons}{waiting}"
+        yield f"spans: {health.exported} sent to {where}, {lost} dropped{reasons}{on_disk}{waiting}"
 
 
 configure()

@@ -2,6 +2,8 @@
 
 import functools
 import logging
+import math
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final, ParamSpec, TypeVar
@@ -15,21 +17,32 @@ faults: Final[Counter[str]] = Counter()
 """How often each cause happened."""
 
 _unsaid: Final[deque[tuple[int, str, BaseException | None]]] = deque(maxlen=64)
-_said: Final[set[str]] = set()
+_said: Final[dict[str, float]] = {}
 
 strict = False
 """Whether a fault is raised again; only the test kit sets it."""
 
 
-def report(cause: str, message: str, error: BaseException | None = None, level: int = logging.WARNING) -> None:
-    """Count `cause` and keep its first message for the log.
+def report(
+    cause: str,
+    message: str,
+    error: BaseException | None = None,
+    level: int = logging.WARNING,
+    again_after: float = math.inf,
+) -> None:
+    """Count `cause` and keep its first message for the log; one of `again_after` seconds later is kept too.
 
     Logging takes locks, and a finalizer may run inside any of them: what is reported here is said later, by `say`.
     """
     faults[cause] += 1
+    moment = time.monotonic()
     if cause not in _said:
-        _said.add(cause)
         _unsaid.append((level, message, error))
+    elif moment >= _said[cause] + again_after:
+        _unsaid.append((level, f"{message} ({faults[cause]} times until now)", error))
+    else:
+        return
+    _said[cause] = moment
 
 
 def say() -> None:

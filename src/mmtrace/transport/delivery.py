@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from mmtrace.recording.guard import report
 from mmtrace.transport.batch import Batch
 from mmtrace.transport.clock import now
 from mmtrace.transport.health import Reason
 from mmtrace.transport.lane import Lane
+from mmtrace.transport.losses import report_loss
 from mmtrace.transport.signals import Exporter, Outcome, Signal
 
 _FIRST_PAUSE: Final = 0.5
@@ -49,6 +49,7 @@ class Delivery:
         self._in_flight: tuple[Lane, Batch] | None = None
         self.lock = threading.Lock()
         self._settling = threading.Lock()
+        self._keeping = threading.Lock()
         self.before_export: Callable[[], object] = lambda: None
         self.answered = False
         self.failures = 0
@@ -114,32 +115,44 @@ class Delivery:
             lane.resume_at = 0.0
             lane.failures = 0
         while _unmet(goals) and now() < deadline:
-            self.move_to_disk(lambda lane: lane.goes_by_disk)
+            self.move_to_disk(lambda lane: lane.goes_by_disk, deadline)
             if self.send_next(deadline):
                 continue
-            pause = self.next_retry() - now()
+            pause = self._patience()
             patient = self.answered and not self.spools
             hopeless = not patient and self.failures - failures >= _TRIES_IN_HASTE
             if hopeless or pause > deadline - now():
                 return
             sleep(max(pause, 0.001))
 
+    def _patience(self) -> float:
+        """Return how many seconds to wait for something to send: none for what another thread has in its hands."""
+        on_its_way = any(lane.ledger.waiting and not lane.is_ready(math.inf) for lane in self._lanes)
+        return 0.0 if on_its_way else self.next_retry() - now()
+
     @property
     def spools(self) -> bool:
         """Whether anything can be kept on disk."""
         return any(lane.spool is not None and lane.spool.is_on for lane in self._lanes)
 
-    def move_to_disk(self, which: Callable[[Lane], bool]) -> None:
-        """Keep on disk what waits of some signals; nothing where that is not possible."""
-        for lane in self._lanes:
-            if lane.spool is not None and lane.spool.is_on and lane.abandoned is None and which(lane):
-                lane.move_all_to_disk(self.max_items, self.max_bytes)
+    def move_to_disk(self, which: Callable[[Lane], bool], deadline: float) -> None:
+        """Keep on disk what waits of some signals; nothing where that is not possible.
 
-    def keep_flying(self, deadline: float) -> None:
-        """Keep a copy on disk of what is in flight, so that nothing is lost if the answer never comes."""
+        When it returns, nothing is on its way to the disk: another thread that was at it has finished.
+        """
+        if self._keeping.acquire(timeout=max(0.0, deadline - now())):
+            try:
+                for lane in self._lanes:
+                    if lane.spool is not None and lane.spool.is_on and lane.abandoned is None and which(lane):
+                        lane.move_all_to_disk(self.max_items, self.max_bytes)
+            finally:
+                self._keeping.release()
+
+    def keep_flying(self, which: Callable[[Lane], bool], deadline: float) -> None:
+        """Keep a copy on disk of what is in flight of some signals: nothing is lost if the answer never comes."""
         if self._settling.acquire(timeout=max(0.0, deadline - now())):
             try:
-                if self._in_flight is not None:
+                if self._in_flight is not None and which(self._in_flight[0]):
                     lane, batch = self._in_flight
                     lane.copy_to_disk(batch)
             finally:
@@ -155,7 +168,7 @@ class Delivery:
 
     def complain(self, message: str) -> None:
         """Say once that this destination takes nothing, or too little in the time it has."""
-        report(f"mmtrace.transport.delivery {self._exporter.where}", f"mmtrace: {message}")
+        report_loss(f"delivery {self._exporter.where}", message)
 
     def _take(self) -> tuple[Lane, Batch] | None:
         moment = now()
@@ -189,9 +202,9 @@ class Delivery:
     def _accepted(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
         rejected = min(outcome.rejected, batch.count)
         if rejected or outcome.message:
-            report(
-                f"mmtrace.transport.partial {self._exporter.where} {lane.signal.label}",
-                f"mmtrace: {self._exporter.where} took a request of {lane.signal.label} but left out {rejected} of "
+            report_loss(
+                f"partial {self._exporter.where} {lane.signal.label}",
+                f"{self._exporter.where} took a request of {lane.signal.label} but left out {rejected} of "
                 f"{batch.count} items: {outcome.message or 'it gives no reason'}",
             )
         lane.settle(batch, exported=batch.count - rejected)
@@ -221,13 +234,13 @@ class Delivery:
         return max(pause * self._random.uniform(0.8, 1.2), min(wish or 0.0, _LONGEST_WISH))
 
     def _rejected(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
-        report(f"mmtrace.transport.rejected {self._exporter.where} {lane.signal.label}", f"mmtrace: {outcome.message}")
+        report_loss(f"rejected {self._exporter.where} {lane.signal.label}", outcome.message)
         lane.settle(batch, exported=0)
 
     def _unsupported(self, lane: Lane, batch: Batch, outcome: Outcome) -> None:
-        report(
-            f"mmtrace.transport.unsupported {self._exporter.where} {lane.signal.label}",
-            f"mmtrace: {outcome.message}; {lane.signal.label} are not sent there any more",
+        report_loss(
+            f"unsupported {self._exporter.where} {lane.signal.label}",
+            f"{outcome.message}; {lane.signal.label} are not sent there any more",
         )
         lane.settle(batch, exported=0, reason="unsupported")
         lane.abandon("unsupported")
@@ -240,9 +253,9 @@ class Delivery:
         if halves is not None:
             lane.give_back(halves)
             return
-        report(
-            f"mmtrace.transport.too_large {self._exporter.where} {lane.signal.label}",
-            f"mmtrace: {outcome.message}; one of {batch.size} bytes was dropped",
+        report_loss(
+            f"too_large {self._exporter.where} {lane.signal.label}",
+            f"{outcome.message}; one of {batch.size} bytes was dropped",
         )
         lane.settle(batch, exported=0, reason="too_large")
 

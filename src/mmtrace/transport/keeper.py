@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _OFTEN: Final = 0.05
 _SOMETIMES: Final = 0.1
+_PATIENCE: Final = 1.0
 _RESERVE: Final = 0.2
 _LONGEST_RESERVE: Final = 1.0
 
@@ -54,8 +55,8 @@ class Keeper:
     def keep_all(self, deadline: float, *, closing: bool) -> None:
         """Bring to disk what is in memory, what is in flight included."""
         if self._spools:
-            self._delivery.keep_flying(deadline)
-            self._delivery.move_to_disk(lambda lane: closing or not _waits_for_the_end(lane))
+            self._delivery.keep_flying(lambda lane: closing or not _waits_for_the_end(lane), deadline)
+            self._delivery.move_to_disk(lambda lane: closing or not _waits_for_the_end(lane), deadline)
 
     def look(self, *, at_once: bool = False) -> bool:
         """Take over what dead processes left, where it is time to look; whether something was found."""
@@ -84,7 +85,7 @@ class Keeper:
 
     @never_raises
     def _work(self) -> float:
-        self._delivery.move_to_disk(self._must_go)
+        self._delivery.move_to_disk(self._must_go, now() + _PATIENCE)
         if self._delivery.is_urgent() and not self._delivery.is_busy:
             self._wake_sender()
         self._idle = True

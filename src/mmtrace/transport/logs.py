@@ -55,9 +55,9 @@ class LogSink(LogRecordProcessor):
             pipeline.add(Signal.LOGS, frame, payload)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Deliver what is queued; False where something still waits, or was dropped."""
+        """Deliver what is queued; False where something still waits, in memory or on disk, or was dropped."""
         results = [pipeline.flush(timeout_millis / 1000) for pipeline in self._pipelines]
-        return not any(result.waiting or result.dropped for result in results)
+        return not any(result.waiting or result.spooled or result.dropped for result in results)
 
     def shutdown(self) -> None:
         """Do nothing: a pipeline outlives the providers that feed it, and whoever made it ends it."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from opentelemetry import context
 
-from mmtrace.recording.guard import never_raises, report, say
+from mmtrace.recording.guard import never_raises, say
 from mmtrace.transport import forks
 from mmtrace.transport.callbacks import Callbacks
 from mmtrace.transport.clock import now
@@ -18,6 +18,7 @@ from mmtrace.transport.delivery import Delivery
 from mmtrace.transport.health import FlushResult, Health, Reason
 from mmtrace.transport.keeper import Keeper
 from mmtrace.transport.lane import NEVER, Lane, Spools
+from mmtrace.transport.losses import report_loss
 from mmtrace.transport.schedule import Schedule
 from mmtrace.transport.signals import Exporter, Framing, Signal
 from mmtrace.transport.tally import Once, Room, Tally
@@ -127,9 +128,9 @@ class Pipeline:
 
     def _say_full(self) -> None:
         size, items = self._bounds
-        report(
-            f"mmtrace.transport.queue_full {self._exporter.where}",
-            f"mmtrace: the queue for {self._exporter.where} is full ({size} bytes, {items} items): what does not fit "
+        report_loss(
+            f"queue_full {self._exporter.where}",
+            f"the queue for {self._exporter.where} is full ({size} bytes, {items} items): what does not fit "
             "is dropped and counted; the receiver is away or too slow, or MMTRACE_QUEUE_BYTES is too small",
         )
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from mmtrace.otlp.split import halves
-from mmtrace.recording.guard import report
 from mmtrace.transport.batch import Batch
 from mmtrace.transport.clock import now
 from mmtrace.transport.health import Ledger
+from mmtrace.transport.losses import report_loss
 from mmtrace.transport.signals import Signal
 from mmtrace.transport.spool_file import SpoolFile, Taken, set_aside
 from mmtrace.transport.spools import Folder
@@ -42,7 +42,8 @@ class Spool:
         self._file: SpoolFile | None = None
         self._lock = threading.Lock()
         self._closed = False
-        self._on_at = 0.0
+        self._writable_at = 0.0
+        self._readable_at = 0.0
         self._newest = False
         self._random = random.Random()  # noqa: S311 - jitter; the global one belongs to the application
         self.next_look = now() + self._random.random()
@@ -50,12 +51,12 @@ class Spool:
     @property
     def is_on(self) -> bool:
         """Whether it can be written to, as far as is known."""
-        return not self._closed and self._on_at <= now()
+        return not self._closed and self._writable_at <= now()
 
     @property
     def items(self) -> int:
         """Items on disk that may be sent."""
-        return 0 if self._file is None or not self.is_on else self._file.items
+        return 0 if self._file is None or self._readable_at > now() else self._file.items
 
     @property
     def bytes(self) -> int:
@@ -64,11 +65,11 @@ class Spool:
 
     def store(self, batch: Batch) -> bool:
         """Keep a copy of a batch, and tell it where that is; False where it cannot be kept."""
-        return bool(self._do(lambda: self._store(batch)))
+        return bool(self.is_on and batch.size <= self._folder.most and self._do(lambda: self._store(batch)))
 
     def take(self, max_items: int, max_bytes: int) -> Batch | None:
         """Return what can be sent in one request, by turns the oldest and the newest, so that neither waits long."""
-        return self._do(lambda: self._take(max_items, max_bytes))
+        return self._do(lambda: self._take(max_items, max_bytes), reads=True) if self.items else None
 
     def remove(self, batch: Batch) -> int:
         """Forget a batch that was settled; returns how many of its items were still kept.
@@ -79,7 +80,7 @@ class Spool:
         if file is None or file is not batch.file:
             return 0
         file.doom(batch.numbers)
-        removed = self._do(lambda: self._remove(file), even_off=True)
+        removed = self._do(lambda: self._remove(file), reads=True)
         if removed is not None:
             return removed
         return batch.count if self._file is file else 0
@@ -91,11 +92,11 @@ class Spool:
     def look(self) -> bool:
         """Take over what a dead process left, where nothing is kept already; whether something was found."""
         self.next_look = now() + _LOOK_EVERY * self._random.uniform(0.5, 1.5)
-        return bool(self._do(self._adopt))
+        return bool(self._do(self._adopt, reads=True))
 
     def close(self) -> None:
         """Leave what is kept to the next process of the service."""
-        self._do(self._release, even_off=True)
+        self._do(self._release)
         self._closed = True
 
     def before_fork(self) -> bool:
@@ -114,25 +115,28 @@ class Spool:
 
     # --- under the lock -----------------------------------------------------------------------------------------------
 
-    def _do(self, work: Callable[[], T], *, even_off: bool = False) -> T | None:
-        if self._closed or not (even_off or self.is_on) or not self._lock.acquire(timeout=_PATIENCE):
+    def _do(self, work: Callable[[], T], *, reads: bool = False) -> T | None:
+        if self._closed or not self._lock.acquire(timeout=_PATIENCE):
             return None
         try:
             return work()
         except (sqlite3.Error, OSError, Taken) as error:
-            self._failed(error)
+            self._failed(error, reads=reads)
             return None
         finally:
             self._lock.release()
 
-    def _failed(self, error: Exception) -> None:
-        if type(error) is sqlite3.DatabaseError and self._file is not None:
+    def _failed(self, error: Exception, *, reads: bool) -> None:
+        if _is_damage(error) and self._file is not None:
             self._set_aside(self._file, error)
             return
-        self._on_at = now() + _OFF_FOR
-        report(
-            f"mmtrace.transport.spool {self._folder.path}",
-            f"mmtrace: {self._folder.path} cannot be used ({error}): what cannot be sent waits in memory, and is "
+        if reads:
+            self._readable_at = now() + _OFF_FOR
+        else:
+            self._writable_at = now() + _OFF_FOR
+        report_loss(
+            f"spool {self._folder.path}",
+            f"{self._folder.path} cannot be used ({error}): what cannot be sent waits in memory, and is "
             "dropped and counted if this lasts; MMTRACE_SPOOL_DIR names another folder, MMTRACE_SPOOL=off needs none",
         )
 
@@ -144,25 +148,41 @@ class Spool:
         try:
             file.set_aside()
         except (sqlite3.Error, OSError) as failure:
-            self._failed(failure)
+            self._failed(failure, reads=False)
 
     def _say_damaged(self, path: Path, error: Exception, lost: str) -> None:
-        report(
-            f"mmtrace.transport.spool_damaged {path}",
-            f"mmtrace: {path} is damaged ({error}) and was set aside under the name *.damaged; {lost} are lost",
+        report_loss(
+            f"spool_damaged {path}",
+            f"{path} is damaged ({error}) and was set aside under the name *.damaged; {lost} are lost",
         )
 
     def _store(self, batch: Batch) -> bool:
         bodies = batch.bodies(self._folder.row_bytes)
         size = sum(len(body) for _, body in bodies)
         file = self._file or self._begin()
-        allowance = self._folder.allowance(file.path)
-        if size > allowance:
+        if not self._has_room(file, size):
             return False
-        if file.bytes + size > allowance:
-            self._made_way(file.make_way(file.bytes + size - allowance))
         batch.numbers, batch.file = file.append(bodies), file
         return True
+
+    def _has_room(self, file: SpoolFile, size: int) -> bool:
+        """Make room for so many bytes: files that nobody holds are the oldest, then come the oldest batches."""
+        while (missing := file.bytes + size - self._folder.allowance(file.path)) > 0 and self._shed(file):
+            pass
+        if missing > file.bytes:
+            return False
+        if missing > 0:
+            self._made_way(file.make_way(missing))
+        return True
+
+    def _shed(self, held: SpoolFile) -> bool:
+        for path in self._folder.left_behind(self._signal):
+            if path != held.path and (file := self._open(path)) is not None:
+                self._ledger.adopt(file.items)
+                self._made_way(file.make_way(file.bytes))
+                file.close()
+                return True
+        return False
 
     def _begin(self) -> SpoolFile:
         self._adopt()
@@ -173,9 +193,9 @@ class Spool:
     def _made_way(self, lost: int) -> None:
         if lost:
             self._ledger.unspool(lost, 0, "spool_full")
-            report(
-                f"mmtrace.transport.spool_full {self._folder.path}",
-                f"mmtrace: {self._folder.path} is full, or what is there too old: the oldest make way and are counted; "
+            report_loss(
+                f"spool_full {self._folder.path}",
+                f"{self._folder.path} is full, or what is there too old: the oldest make way and are counted; "
                 "the receiver is away or too slow, or MMTRACE_SPOOL_MAX_BYTES or MMTRACE_SPOOL_MAX_AGE is too small",
             )
 
@@ -217,16 +237,8 @@ class Spool:
         return any(self._take_over(path) for path in self._folder.left_behind(self._signal))
 
     def _take_over(self, path: Path) -> bool:
-        try:
-            file = self._folder.open(path)
-        except Taken:
-            return False
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            set_aside(path)
-            self._ledger.lose("spool_error", 1)
-            self._say_damaged(path, error, "the items of it, of an unknown number and counted as one,")
+        file = self._open(path)
+        if file is None:
             return False
         if not file.items:
             file.close()
@@ -236,10 +248,30 @@ class Spool:
         self._ledger.adopt(file.items)
         return True
 
+    def _open(self, path: Path) -> SpoolFile | None:
+        """Return a file that was left behind, None where another process holds it or it cannot be used."""
+        try:
+            return self._folder.open(path)
+        except Taken:
+            return None
+        except sqlite3.Error as error:
+            if not _is_damage(error):
+                report_loss(f"spool_file {path}", f"{path} cannot be used: {error}")
+                return None
+            set_aside(path)
+            self._ledger.lose("spool_error", 1)
+            self._say_damaged(path, error, "the items of it, of an unknown number and counted as one,")
+            return None
+
     def _release(self) -> None:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether SQLite cannot read its own file; errors of the disk and of rights have types of their own."""
+    return type(error) is sqlite3.DatabaseError
 
 
 def spool_of(folder: Folder, modes: Mapping[Signal, Mode], signal: Signal, ledger: Ledger) -> Spool | None:

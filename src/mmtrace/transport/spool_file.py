@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
+from mmtrace.transport.clock import now
+
 Row: TypeAlias = tuple[int, int, bytes]
 """Number, count of items and body of a batch."""
 
@@ -45,6 +47,7 @@ class SpoolFile:
         self._next = 1
         self._doomed: list[tuple[int, int]] = []
         self._flying: tuple[int, int] = (0, 0)
+        self._epoch = time.time() - now()
         self._connection = _connect(path, wal_bytes)
         try:
             self._look()
@@ -68,7 +71,7 @@ class SpoolFile:
         with self._writing():
             self._connection.execute(f"PRAGMA user_version={_VERSION}")
             self._connection.execute(_TABLE)
-            self._connection.execute("UPDATE batch SET time = ? WHERE time > ?", [time.time()] * 2)
+            self._connection.execute("UPDATE batch SET time = ? WHERE time > ?", [self._time()] * 2)
         self.items = self._value("SELECT coalesce(sum(count), 0) FROM batch")
         self.bytes = self._value("SELECT coalesce(sum(size), 0) FROM batch")
         self._next = 1 + self._value("SELECT coalesce(max(id), 0) FROM batch")
@@ -80,7 +83,7 @@ class SpoolFile:
 
     def append(self, bodies: Iterable[tuple[int, bytes]]) -> list[int]:
         """Keep bodies, each with its count of items, at once or not at all; returns their numbers."""
-        moment, number = time.time(), self._next
+        moment, number = self._time(), self._next
         rows = [(number + at, moment, count, len(body), body) for at, (count, body) in enumerate(bodies)]
         with self._writing():
             self._connection.executemany("INSERT INTO batch VALUES (?, ?, ?, ?, ?)", rows)
@@ -139,7 +142,7 @@ class SpoolFile:
 
     def expire(self, age: float) -> int:
         """Forget what is older than `age` seconds; returns how many items that were."""
-        past = time.time() - age
+        past = self._time() - age
         oldest = self._connection.execute("SELECT time FROM batch ORDER BY id LIMIT 1").fetchone()
         return self._lose("time < ?", past) if oldest is not None and oldest[0] < past else 0
 
@@ -176,6 +179,10 @@ class SpoolFile:
         self._connection.execute(f"DELETE FROM batch WHERE {condition}", [value])  # noqa: S608
         self.items -= items
         self.bytes -= size
+
+    def _time(self) -> float:
+        """Return the time of day as it was when the file was opened, moved on: a clock that is set ages nothing."""
+        return self._epoch + now()
 
     def _value(self, query: str) -> int:
         value: int = self._connection.execute(query).fetchone()[0]

@@ -11,6 +11,7 @@ from mmtrace.transport.signals import Signal
 from mmtrace.transport.spool_file import DAMAGED, SUFFIX, WAL, SpoolFile, Taken
 
 _TRIES: Final = 3
+_SPARE: Final = 4
 _LARGEST_ROW: Final = 1 << 18
 _PARTS: Final = 16
 """A row, and what SQLite has not yet moved into the file, are at most such a part of the folder's bound each."""
@@ -32,6 +33,7 @@ class Folder:
         self.path = path
         self.max_age = max_age
         self._max_bytes = max_bytes
+        self.most = max_bytes - max_bytes // _SPARE
         self._part = max(1, max_bytes // _PARTS)
         self.row_bytes = min(self._part, _LARGEST_ROW)
 
@@ -60,7 +62,7 @@ class Folder:
         others = [entry for entry in self._entries() if not entry.path.name.startswith(held.name)]
         files = 1 + sum(entry.path.suffix == SUFFIX for entry in others)
         left = max(self._max_bytes - sum(entry.size for entry in others), self._max_bytes // files)
-        return left - left // 4
+        return left - left // _SPARE
 
     def tidy(self) -> None:
         """Remove what has become useless: damaged files that are too old, and logs whose file is gone."""
