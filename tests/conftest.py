@@ -27,11 +27,13 @@ def recorded():
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch, tmp_path_factory):
-    """A test sees no setting of whoever runs it, and no telemetry that an earlier test left on disk."""
+    """A test sees no setting of whoever runs it, nothing that an earlier test left on disk, and no other's metrics."""
     for name in os.environ:
         if name.startswith(("OTEL_", "MMTRACE_")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / f"state-{uuid.uuid4().hex}"))
+    folder = tmp_path_factory.getbasetemp() / f"state-{uuid.uuid4().hex}"
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    monkeypatch.setenv("MMTRACE_METRICS_DIR", str(folder / "metrics"))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 What is heavy (the SDK, grpc, protobuf, prometheus_client, wrapt) is loaded here by name, when it is needed.
 """
 
-import contextlib
 import importlib
 import os
 import threading
@@ -20,6 +19,8 @@ from typing import Any, Final
 from opentelemetry import propagate
 
 from mmtrace import attributes as names
+from mmtrace._metering import Metering
+from mmtrace._metering import build as build_metering
 from mmtrace._version import __version__
 from mmtrace.calls import telemetry
 from mmtrace.calls.foreign import ForeignCalls
@@ -54,6 +55,7 @@ class Parts:
     pipelines: tuple[Pipeline, ...] = ()
     traces: tuple[Pipeline, ...] = ()
     logs: tuple[Pipeline, ...] = ()
+    metering: Metering = field(default_factory=Metering)
     closers: list[Callable[[], object]] = field(default_factory=list)
 
     def each(self, timeout: float, act: Callable[[Pipeline, float], FlushResult]) -> FlushResult:
@@ -64,6 +66,11 @@ class Parts:
             result += act(pipeline, max(0.0, deadline - time.monotonic()))
         return result
 
+    def flush(self, timeout: float) -> FlushResult:
+        """Deliver what is queued within `timeout` seconds."""
+        self.metering.publish()
+        return self.each(timeout, lambda pipeline, left: pipeline.flush(left))
+
     def hurry(self) -> None:
         """Begin to send what waits."""
         for pipeline in self.pipelines:
@@ -71,7 +78,11 @@ class Parts:
 
     def shutdown(self, timeout: float) -> FlushResult:
         """Deliver what there is and let go of everything."""
-        result = self.each(timeout, lambda pipeline, left: pipeline.shutdown(left))
+        deadline = time.monotonic() + timeout
+        result = self.metering.hand_over(lambda: self.flush(max(0.0, deadline - time.monotonic())))
+        rest = max(0.0, deadline - time.monotonic())
+        result = replace(result, waiting=0) + self.each(rest, lambda pipeline, left: pipeline.shutdown(left))
+        guard.never_raises(self.metering.close)()
         self.provider.shutdown()
         for close in self.closers:
             guard.never_raises(close)()
@@ -98,13 +109,16 @@ def configure(**settings: Any) -> None:
     with _Process.lock:
         arguments = {**_Process.arguments, **settings}
         _refuse_conflicts(_Process.arguments, settings)
-        parts = _build(Settings.load(os.environ, **arguments))
+        before, parts = _Process.parts, _build(Settings.load(os.environ, **arguments))
         try:
+            _open(parts, before)
             _put_in_place(parts)
         except ConfigurationError:
             parts.shutdown(0)
+            if before is not None:
+                guard.never_raises(before.metering.open)()
             raise
-        before, _Process.parts, _Process.arguments = _Process.parts, parts, arguments
+        _Process.parts, _Process.arguments = parts, arguments
         if before is not None:
             before.shutdown(before.settings.shutdown_timeout)
 
@@ -127,7 +141,12 @@ def uninstrument() -> None:
 def flush(timeout: float = 5.0) -> FlushResult:
     """Deliver what is queued within `timeout` seconds, and say what became of it: exported, spooled, dropped."""
     parts = _Process.parts
-    return FlushResult() if parts is None else parts.each(timeout, lambda pipeline, left: pipeline.flush(left))
+    return FlushResult() if parts is None else parts.flush(timeout)
+
+
+def metrics_source() -> Any:
+    """Return what takes the snapshots that are scraped; None where nothing is configured, or for no such exporter."""
+    return None if _Process.parts is None else _Process.parts.metering.source
 
 
 def destinations() -> dict[str, Health]:
@@ -184,13 +203,20 @@ def _build(settings: Settings) -> Parts:
     provider.add_span_processor(ForeignCalls())
     if traces:
         provider.add_span_processor(SpanSink(traces))
-    _add_metrics(parts, by_signal[Signal.METRICS], traces)
+    parts.metering = build_metering(settings, provider, partial(_health, provider, traces), by_signal[Signal.METRICS])
     return parts
 
 
 def _sampler(settings: Settings) -> Any:
     sampler = settings.sampler
     return sampler_from(sampler, settings.sampler_arg) if isinstance(sampler, str) else sampler
+
+
+def _open(parts: Parts, before: Parts | None) -> None:
+    """Listen where the settings say, which may be where the configuration before did."""
+    if before is not None:
+        guard.never_raises(before.metering.step_back)()
+    parts.metering.open()
 
 
 def _put_in_place(parts: Parts) -> None:
@@ -218,7 +244,7 @@ def _put_in_place(parts: Parts) -> None:
 def _arm(parts: Parts) -> None:
     """Let the first model call start the threads that send metrics: sampling may leave every span out."""
     telemetry.at_first_call.clear()
-    telemetry.at_first_call.extend(pipeline.start for pipeline in parts.pipelines)
+    telemetry.at_first_call.extend([*(pipeline.start for pipeline in parts.pipelines), parts.metering.start])
 
 
 def _resource(settings: Settings) -> Any:
@@ -298,68 +324,10 @@ def _load(module: str, name: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _add_metrics(parts: Parts, pipelines: Sequence[Pipeline], traces: Sequence[Pipeline]) -> None:
-    settings = parts.settings
-    readers: list[Any] = []
-    for pipeline in pipelines:
-        snapshots = _snapshots(parts, traces, readers, settings.temporality, partial(_is_delivered, pipeline))
-        pipeline.every(settings.metric_interval, partial(_push, pipeline, snapshots))
-    if "prometheus" in settings.metrics_exporter:
-        source = _snapshots(parts, traces, readers, "cumulative")
-        server = _load("mmtrace.export.prometheus", "PrometheusServer")
-        parts.closers.append(server(source, settings.prometheus_host, settings.prometheus_port).close)
-    if readers:
-        _put_meter_provider(parts, readers)
-
-
-def _is_delivered(pipeline: Pipeline, timeout: float) -> bool:
-    """Flush within `timeout` seconds; whether nothing waits any more."""
-    return not pipeline.flush(timeout).waiting
-
-
-def _snapshots(
-    parts: Parts,
-    traces: Sequence[Pipeline],
-    readers: list[Any],
-    preference: str,
-    on_flush: Callable[[float], bool] | None = None,
-) -> Any:
-    exponential = parts.settings.histogram_aggregation.startswith("base2")
-    reader = _load("mmtrace.metrics.reader", "OnDemandReader")(preference, exponential=exponential, on_flush=on_flush)
-    readers.append(reader)
-    return _load("mmtrace.metrics.snapshot", "Snapshots")(
-        telemetry.metrics,
-        reader,
-        resource=lambda: parts.provider.resource,
-        health=lambda: _health(parts.provider, traces),
-        preference=preference,
-        version=__version__,
-    )
-
-
 def _health(provider: TracerProvider, traces: Sequence[Pipeline]) -> Health:
     """Return the health of the first destination of spans, with the spans that the sampler left out."""
     health = traces[0].health if traces else Health()
     return replace(health, sampled_out=health.sampled_out + provider.sampled_out)
-
-
-def _push(pipeline: Pipeline, snapshots: Any) -> None:
-    for body, count in _load("mmtrace.metrics.encode", "requests")(snapshots.collect()):
-        pipeline.add(Signal.METRICS, None, body, count)
-
-
-def _put_meter_provider(parts: Parts, readers: Sequence[Any]) -> None:
-    """Install a stock MeterProvider with our readers, or add them to the one that the application has set."""
-    api = importlib.import_module("opentelemetry.metrics")
-    existing = api._internal._METER_PROVIDER
-    if existing is None:
-        sdk = importlib.import_module("opentelemetry.sdk.metrics")
-        api.set_meter_provider(sdk.MeterProvider(readers, resource=parts.provider.resource, shutdown_on_exit=False))
-        return
-    for reader in readers:
-        with contextlib.suppress(AttributeError):
-            existing.add_metric_reader(reader)
-            parts.closers.append(partial(existing.remove_metric_reader, reader))
 
 
 def _feed_logs(parts: Parts) -> None:

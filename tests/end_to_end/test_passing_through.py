@@ -75,7 +75,8 @@ def test_a_program_that_is_no_python_runs_as_ever(start):
     assert process.returncode == 4
 
 
-def test_processes_in_which_no_code_of_the_program_runs_are_left_alone(start, receiver, tmp_path):
+def test_processes_in_which_no_code_of_the_program_runs_are_left_alone(start, receiver, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMTRACE_METRICS_SHARED", "false")
     (tmp_path / "program.py").write_text(CHILDREN)
     assert start("python", str(tmp_path / "program.py")).wait(60) == 0
     assert len(receiver.spans()) == 2

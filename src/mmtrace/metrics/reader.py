@@ -8,7 +8,9 @@ from opentelemetry.sdk.metrics import Histogram
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.sdk.metrics.view import Aggregation, ExponentialBucketHistogramAggregation
 
+from mmtrace.metrics.forks import start_over_in_children
 from mmtrace.metrics.temporality import Preference, temporalities
+from mmtrace.recording.guard import never_raises
 
 
 class OnDemandReader(MetricReader):
@@ -17,6 +19,7 @@ class OnDemandReader(MetricReader):
     Args:
         preference: which instruments report growth instead of totals.
         exponential: whether histograms have base-2 exponential buckets unless a view says otherwise.
+        timeout: longest time that observable instruments may take in all, in seconds.
         on_flush: exports what there is within so many seconds, when the provider's `force_flush` asks for it.
     """
 
@@ -25,16 +28,35 @@ class OnDemandReader(MetricReader):
         preference: Preference = "cumulative",
         *,
         exponential: bool = False,
+        timeout: float = 30.0,
         on_flush: Callable[[float], bool] | None = None,
     ) -> None:
         aggregation: dict[type, Aggregation] = (
             {Histogram: ExponentialBucketHistogramAggregation()} if exponential else {}
         )
         super().__init__(preferred_temporality=temporalities(preference), preferred_aggregation=aggregation)
+        self._timeout = timeout
         self._on_flush = on_flush
         self._received = threading.local()
+        start_over_in_children(self)
 
-    def read(self, timeout: float = 10.0) -> MetricsData | None:
+    @never_raises
+    def start_over(self) -> None:
+        """Count from zero in a forked child, whose instruments still hold what the parent counted.
+
+        This reaches into the SDK, which leaves an instrument no way to forget. A lock that another thread of the parent
+        held would be held for ever.
+        """
+        consumer: Any = getattr(self._collect, "__self__", None)
+        if consumer is not None:
+            consumer._lock = threading.Lock()
+            storages = consumer._reader_storages
+            fresh = type(storages[self])(
+                consumer._sdk_config, self._instrument_class_temporality, self._instrument_class_aggregation
+            )
+            consumer._reader_storages = {**storages, self: fresh}
+
+    def read(self) -> MetricsData | None:
         """Return the provider's metrics, or None before the reader is given to one and where there are none.
 
         The callbacks of observable instruments run here; what they raise beyond the SDK's own guard is raised.
@@ -42,7 +64,7 @@ class OnDemandReader(MetricReader):
         if self._collect is None:
             return None
         self._received.data = None
-        self.collect(timeout_millis=timeout * 1000)
+        self.collect(timeout_millis=self._timeout * 1000)
         data: MetricsData | None = self._received.data
         return data
 

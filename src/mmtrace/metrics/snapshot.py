@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from opentelemetry.sdk.metrics.export import Metric, MetricsData, ResourceMetrics, ScopeMetrics
 from opentelemetry.sdk.resources import Resource
@@ -96,7 +96,8 @@ class Snapshots:
         given = self._resource()
         resource = Resource(dict(given.attributes), given.schema_url)
         own = ScopeMetrics(self._scope, self._own(time.time_ns()), self._scope.schema_url or "")
-        return _merged([ResourceMetrics(resource, [own], resource.schema_url), *self._foreign()])
+        foreign = (_of_this_process(part, resource) for part in self._foreign())
+        return _merged([ResourceMetrics(resource, [own], resource.schema_url), *foreign])
 
     def _own(self, now: int) -> list[Metric]:
         start = self._model_metrics.start_time
@@ -122,6 +123,21 @@ class Snapshots:
             report("metrics.reader", f"mmtrace: the metrics of the MeterProvider cannot be collected: {error!r}", error)
             return ()
         return data.resource_metrics if data else ()
+
+
+def service_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a resource that all processes of the service have in common."""
+    return {key: value for key, value in attributes.items() if not _is_of_process(key)}
+
+
+def _is_of_process(key: str) -> bool:
+    return key == names.SERVICE_INSTANCE_ID or (key.startswith("process.") and not key.startswith("process.runtime."))
+
+
+def _of_this_process(part: ResourceMetrics, resource: Resource) -> ResourceMetrics:
+    """Return `part` as of this process: a MeterProvider that was forked still says what its parent was."""
+    same = service_attributes(part.resource.attributes) == service_attributes(resource.attributes)
+    return replace(part, resource=resource, schema_url=resource.schema_url) if same else part
 
 
 def _merged(parts: Iterable[ResourceMetrics]) -> MetricsData:

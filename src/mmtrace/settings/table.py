@@ -135,9 +135,9 @@ class Settings:
     )
     metrics_exporter: tuple[str, ...] = setting(
         ("otlp",),
-        exporters("otlp", "prometheus", "console", "file"),
+        exporters("otlp", "prometheus", "app", "console", "file"),
         ["OTEL_METRICS_EXPORTER"],
-        "Where metrics go, or none.",
+        "Where metrics go, or none; `app` keeps them for `mmtrace.metrics_app` alone.",
     )
     logs_exporter: tuple[str, ...] = setting(
         ("otlp",), exporters("otlp", "console", "file"), ["OTEL_LOGS_EXPORTER"], "Where log records go, or none."
@@ -250,6 +250,20 @@ class Settings:
     )
     metric_timeout: float = setting(
         30.0, SECONDS, [standard("METRIC_EXPORT_TIMEOUT", MILLISECONDS)], "Longest time to collect a snapshot."
+    )
+    metrics_shared: bool = setting(
+        True,
+        FLAG,
+        [],
+        "Whether processes of one service on a host are told as one: counters are summed, one process is scraped and "
+        "pushes for all. What is pushed as growth never is.",
+    )
+    metrics_dir: str = setting(
+        "",
+        TEXT,
+        [],
+        "Where these processes leave their snapshots, each user in a folder below; the system's folder for temporary "
+        "files by default.",
     )
     temporality: str = setting(
         "cumulative",

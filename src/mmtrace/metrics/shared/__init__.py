@@ -1,0 +1,1 @@
+"""The metrics of all processes of a service on this host, dead ones included, as one snapshot."""
