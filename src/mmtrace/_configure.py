@@ -81,7 +81,7 @@ class Parts:
         deadline = time.monotonic() + timeout
         result = self.metering.hand_over(lambda: self.flush(max(0.0, deadline - time.monotonic())))
         rest = max(0.0, deadline - time.monotonic())
-        result = replace(result, waiting=0) + self.each(rest, lambda pipeline, left: pipeline.shutdown(left))
+        result = result.then(self.each(rest, lambda pipeline, left: pipeline.shutdown(left)))
         guard.never_raises(self.metering.close)()
         self.provider.shutdown()
         for close in self.closers:

@@ -73,7 +73,8 @@ class Metering:
 
     def close(self) -> None:
         """Let go of the port, of the folder, and of the application's MeterProvider."""
-        self.step_back()
+        if self._server is not None:
+            self._server.close()
         if self.speaker is not None:
             self.speaker.close()
         for close in self.closers:

@@ -19,8 +19,8 @@ from mmtrace.transport import FlushResult
 class Process:
     """What a process of the service has: its own counts, and its speaker."""
 
-    def __init__(self, folder, port=None):
-        self.metrics = ModelMetrics()
+    def __init__(self, folder, port=None, metrics=None):
+        self.metrics = metrics or ModelMetrics()
         own = Snapshots(self.metrics, resource=lambda: Resource({"service.name": "shop", "process.pid": id(self)}))
         listen = None if port is None else lambda source: PrometheusServer(source, "127.0.0.1", port)
         self.speaker = Speaker(own, Folder(str(folder), "shop-1"), listen=listen)
@@ -122,13 +122,17 @@ def test_a_port_of_a_foreign_program_is_an_error_that_says_so(process):
         foreign.close()
 
 
-def test_another_configuration_of_the_process_gets_the_port(process, port):
-    first, second = process(port), process(port)
+def test_another_configuration_of_the_process_gets_the_port_and_counts_no_call_twice(process, port):
+    first = process(port)
     first.speaker.open()
     first.call(1)
+    assert scraped(port) == 1
     first.speaker.step_back()
+    second = process(port, first.metrics)
     second.speaker.open()
     second.call(1)
+    assert scraped(port) == 2
+    first.end()
     assert scraped(port) == 2
 
 

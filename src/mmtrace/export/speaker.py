@@ -6,7 +6,6 @@ The others write their snapshots into the folder that all share, and wait for it
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, Protocol
 
 from opentelemetry.sdk.metrics.export import MetricsData, NumberDataPoint
@@ -30,6 +29,8 @@ _PATIENCE: Final = 1.0
 
 class Source(Protocol):
     """What takes the snapshots of this process; its counters and histograms are totals."""
+
+    has_calls: bool
 
     def collect(self) -> MetricsData:
         """Return every metric there is."""
@@ -62,7 +63,7 @@ class Speaker:
         folder: Folder,
         *,
         instance: str = "",
-        listen: Callable[[Source], Server] | None = None,
+        listen: Callable[["Speaker"], Server] | None = None,
     ) -> None:
         self._own = own
         self._folder = folder
@@ -139,7 +140,7 @@ class Speaker:
             ConfigurationError: the port is taken, but not by a process of this service.
         """
         with self._lock:
-            self._stands_back = False
+            self._stands_back, self._own.has_calls = False, True
             if self._speaks():
                 try:
                     self._answer()
@@ -150,8 +151,10 @@ class Speaker:
         self.start()
 
     def step_back(self) -> None:
-        """Neither answer nor push until `open`, for another configuration of this process."""
-        self._stands_back = True
+        """Neither answer nor push until `open`: another configuration of this process tells of its calls."""
+        with self._lock:
+            self._stands_back, self._own.has_calls = True, False
+            self._publish()
         self._resign()
 
     def start(self) -> None:
@@ -199,7 +202,7 @@ class Speaker:
         """Deliver and let another process speak; what others publish meanwhile is delivered, too."""
         result = FlushResult()
         for _ in range(_ROUNDS):
-            result = replace(result, waiting=0) + flush()
+            result = result.then(flush())
             self._resign()
             if not self._is_missed():
                 break

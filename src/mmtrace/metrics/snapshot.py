@@ -68,6 +68,8 @@ class Snapshots:
         self._extra = extra
         self._preference = preference
         self._scope = InstrumentationScope(names.SCOPE, version, names.SCHEMA_URL)
+        self.has_calls = True
+        """Whether model calls are in it; not where another configuration of this process tells of them."""
         self.start_over()
         start_over_in_children(self)
 
@@ -101,7 +103,8 @@ class Snapshots:
 
     def _own(self, now: int) -> list[Metric]:
         start = self._model_metrics.start_time
-        metrics = [*of_calls(self._model_metrics.read(), start, now), *self._extras()]
+        readings = self._model_metrics.read() if self.has_calls else ()
+        metrics = [*of_calls(readings, start, now), *self._extras()]
         observed = list(of_pipeline(self._health(), start, now)) if self._health else []
         if self._preference != "cumulative":
             metrics = self._deltas.of(metrics)

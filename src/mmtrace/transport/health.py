@@ -1,7 +1,7 @@
 """What became of telemetry, in numbers that add up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias, get_args
 
 from mmtrace.transport.tally import Tally
@@ -59,6 +59,10 @@ class FlushResult:
     spooled: int = 0
     dropped: int = 0
     waiting: int = 0
+
+    def then(self, later: "FlushResult") -> "FlushResult":
+        """Return the result of this flush and of one that followed: what is on disk or in memory is the later's."""
+        return replace(later, exported=self.exported + later.exported, dropped=self.dropped + later.dropped)
 
     def __add__(self, other: "FlushResult") -> "FlushResult":
         return FlushResult(
