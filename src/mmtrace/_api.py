@@ -1,7 +1,7 @@
 """The user's verbs. Each does its work through `calls`; nothing here raises after `configure()`."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
@@ -18,6 +18,8 @@ from mmtrace.calls.decorate import traced
 from mmtrace.calls.model import Model
 from mmtrace.calls.queues import CarryingQueue
 from mmtrace.recording import carriers, guard
+from mmtrace.recording.current import attach as attach_context
+from mmtrace.recording.current import detach as detach_context
 from mmtrace.recording.guard import never_raises
 from mmtrace.transport import FlushResult
 
@@ -51,7 +53,7 @@ _Shown = TypeVar("_Shown")
 class Block(Generic[_Shown]):
     """A call as a `with` block, or as a decorator of functions of any kind."""
 
-    __slots__ = ("_begin", "_call", "_show", "_step")
+    __slots__ = ("_begin", "_call", "_show", "_token")
 
     def __init__(self, begin: Callable[[Context], Call | None], show: Callable[[Any], _Shown]) -> None:
         self._begin = begin
@@ -62,20 +64,18 @@ class Block(Generic[_Shown]):
         return traced(self._started)(function)
 
     def __enter__(self) -> _Shown:
-        self._call = call = self._started(current_context())
-        self._step: AbstractContextManager[Any] | None = None
+        call = self._call = self._started(current_context())
         if call is not None:
-            self._step = call.step()
-            self._step.__enter__()
+            self._token = attach_context(call.inside())
         return self._show(call)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._step is not None:
-            self._step.__exit__(None, None, None)
-        if self._call is not None:
-            self._call.end(error)
+        call = self._call
+        if call is not None:
+            detach_context(self._token)
+            call.end(error)
 
     def _started(self, parent: Context) -> Call | None:
         try:
@@ -133,7 +133,7 @@ def model_call(
     nested: bool = False,
 ) -> "ModelBlock":
     """Open a block that is one call of the model `name`; it gives the `ModelCall`, for `set()` and `content()`."""
-    return ModelBlock(_model(name, version, task, framework), batch_size, nested=nested)
+    return ModelBlock(_model(name, version, task, framework), batch_size, nested)
 
 
 class ModelBlock(Block[ModelCall]):
@@ -141,11 +141,12 @@ class ModelBlock(Block[ModelCall]):
 
     __slots__ = ("_batch_size", "_model", "_nested")
 
-    def __init__(self, called: Model, batch_size: int | None, *, nested: bool) -> None:
+    _show = staticmethod(_call_of)
+
+    def __init__(self, called: Model, batch_size: int | None, nested: bool) -> None:  # noqa: FBT001
         self._model = called
         self._batch_size = batch_size
         self._nested = nested
-        self._show = _call_of
 
     def _begin(self, parent: Context) -> ModelCall | None:
         return ModelCall.of(self._model, parent=parent, batch_size=self._batch_size, nested=self._nested)

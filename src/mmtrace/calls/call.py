@@ -6,7 +6,7 @@ span. `end()` may come from any thread or from a finalizer, as often as it likes
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, TypeAlias, TypedDict, cast
+from typing import Any, Final, TypeAlias, TypedDict
 
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind, Status, StatusCode, TraceFlags
@@ -20,6 +20,7 @@ from mmtrace.calls.outcome import Outcome, error_type_of, outcome_of
 from mmtrace.calls.outputs import Outputs
 from mmtrace.recording import guard
 from mmtrace.recording.current import with_span
+from mmtrace.recording.span import Span as RecordedSpan
 from mmtrace.spans import clock
 
 Attributes: TypeAlias = Mapping[str, Any]
@@ -45,7 +46,6 @@ _USAGE: Final = {
     "input_tokens": names.GEN_AI_USAGE_INPUT_TOKENS,
     "output_tokens": names.GEN_AI_USAGE_OUTPUT_TOKENS,
 }
-_MEASURED: Final = frozenset({"batch_size", "input_tokens", "output_tokens", "queue_duration", "device_duration"})
 
 
 class Facts(TypedDict, total=False):
@@ -71,7 +71,7 @@ class Facts(TypedDict, total=False):
 class Call:
     """Any operation: a span, the context in which it is current, and one end."""
 
-    __slots__ = ("__weakref__", "_began", "_context", "_open", "_parent", "_process", "span", "start_time")
+    __slots__ = ("__weakref__", "_began", "_context", "_parent", "_process", "_right_to_end", "span", "start_time")
 
     def __init__(self, span: Span, parent: Context, start_time: int, began: int) -> None:
         self.span = span
@@ -79,7 +79,7 @@ class Call:
         self._parent = parent
         self._context: Context | None = None
         self._began = began
-        self._open = [True]
+        self._right_to_end = True
         self._process = telemetry.process
 
     @classmethod
@@ -98,10 +98,8 @@ class Call:
         `start_time` is in nanoseconds since the epoch, for an operation that began before it could be recorded.
         """
         context = current_context() if parent is None else parent
-        now, began = clock.wall(), clock.monotonic()
-        start = now if start_time is None else start_time
-        span = telemetry.current.tracer.start_span(name, context, kind, attributes, links, start)
-        return cls(span, context, start, began - (now - start))
+        span = telemetry.current.tracer.start_span(name, context, kind, attributes, links, start_time)
+        return cls(span, context, *_start_of(span, start_time))
 
     @property
     def context(self) -> Context:
@@ -113,11 +111,15 @@ class Call:
     @property
     def ended(self) -> bool:
         """Whether it has ended."""
-        return not self._open
+        return not hasattr(self, "_right_to_end")
 
     def step(self) -> AbstractContextManager[Context]:
         """Return a block in which the call's context is current, for one step; never keep it across a yield."""
-        return attached(self.context)
+        return attached(self.inside())
+
+    def inside(self) -> Context:
+        """Return the context to be made current for one step, in this very task or thread."""
+        return self.context
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Set an attribute of the span."""
@@ -131,8 +133,8 @@ class Call:
         `error` is what it ended with; `outcome` and `error_type` say what the exception alone does not.
         """
         try:
-            self._open.pop()
-        except IndexError:
+            del self._right_to_end  # one step, which only the first of several threads or finalizers can take
+        except AttributeError:
             return
         if self._process is not telemetry.process:
             return  # a fork copied it: it ends in the process that started it
@@ -169,17 +171,26 @@ class Call:
         span.set_status(Status(StatusCode.ERROR, str(error) if error is not None else None))
 
 
+def _start_of(span: Span, start_time: int | None = None) -> tuple[int, int]:
+    """Return when `span` began, by the wall and by the monotonic clock: as it read them, where it is ours."""
+    if type(span) is RecordedSpan:
+        return span.start_time, span.began
+    now, began = clock.wall(), clock.monotonic()
+    return (now, began) if start_time is None else (start_time, began - (now - start_time))
+
+
 class ModelCall(Call):
     """One call of a model: what `Call` does, and the model's metrics, also where sampling left the span out."""
 
-    __slots__ = ("_measured", "_outputs", "counted", "model")
+    __slots__ = ("_measured", "_outputs", "counted", "model", "place")
 
     def __init__(
         self, model: Model, span: Span, parent: Context, start_time: int, began: int, *, counted: bool
     ) -> None:
-        super().__init__(span, parent, start_time, began)
+        Call.__init__(self, span, parent, start_time, began)
         self.model = model
         self.counted = counted
+        self.place = 0
         self._measured: dict[str, Any] = {}
         self._outputs: Outputs | None = None
 
@@ -204,9 +215,9 @@ class ModelCall(Call):
         outer = None if nested else open_call(context)
         if outer is not None and outer.same_runtime(model):
             return None
-        start, began = clock.wall(), clock.monotonic()
         given = {**model.attributes, **attributes} if attributes else model.attributes
-        span = telemetry.current.tracer.start_span(model.span_name, context, kind, given, links, start)
+        span = telemetry.current.tracer.start_span(model.span_name, context, kind, given, links)
+        start, began = _start_of(span)
         counted = outer is None or not model.framework
         if counted:
             model.series.begin()
@@ -223,26 +234,26 @@ class ModelCall(Call):
         mine = self.model
         return mine is model or bool(model.framework and mine.framework == model.framework)
 
-    def step(self) -> AbstractContextManager[Context]:
-        """Return a block in which the call is current, and open: the same runtime's inner calls are parts of it."""
-        return attached(with_open(self._parent, self.span, self))
+    def inside(self) -> Context:
+        """Return the context for one step, in which the call is open: the same runtime's inner calls are parts of it."""
+        return with_open(self._parent, self.span, self)
 
     def set(self, **facts: Unpack[Facts]) -> None:
         """Record facts of the call.
 
         An unknown key is recorded as it is, counted, and logged once.
         """
-        span = self.span
-        for key, value in cast("dict[str, Any]", facts).items():
+        span, measured, operation = self.span, self._measured, self.model.operation
+        value: Any
+        for key, value in facts.items():
             attribute = _KEYS.get(key)
             if attribute is None:
                 self._set_unknown(key, value)
             elif value is not None:
                 span.set_attribute(attribute, value)
-                if key in _MEASURED:
-                    self._measured[key] = value
-                    if self.model.operation and key in _USAGE:
-                        span.set_attribute(_USAGE[key], value)
+                measured[key] = value
+                if operation and key in _USAGE:
+                    span.set_attribute(_USAGE[key], value)
 
     def _set_unknown(self, key: str, value: Any) -> None:
         guard.report(f"call.set({key})", f"mmtrace: call.set() does not know {key!r}; recorded as it is")
@@ -301,15 +312,15 @@ class ModelCall(Call):
             outcome,
             error_type,
             elapsed / 1e9,
-            trace_id=context.trace_id if sampled else 0,
-            span_id=context.span_id if sampled else 0,
-            queue=given("queue_duration"),
-            device=given("device_duration"),
-            first_output=outputs.first if outputs else None,
-            per_output=outputs.per_output if outputs else None,
-            input_tokens=given("input_tokens", 0),
-            output_tokens=given("output_tokens", 0),
-            batch_size=given("batch_size"),
+            context.trace_id if sampled else 0,
+            context.span_id if sampled else 0,
+            given("input_tokens"),
+            given("output_tokens"),
+            given("batch_size"),
+            given("queue_duration"),
+            given("device_duration"),
+            outputs.first if outputs else None,
+            outputs.per_output if outputs else None,
         )
 
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from opentelemetry import context as api
 from opentelemetry.context import Context
@@ -28,6 +28,9 @@ class OpenCall(Protocol):
         """The model that is called."""
         ...
 
+    place: int
+    """The task or thread in which its step runs, as `here` identifies it."""
+
     @property
     def ended(self) -> bool:
         """Whether it has ended."""
@@ -47,27 +50,20 @@ class OpenCall(Protocol):
         ...
 
 
-class Open(NamedTuple):
-    """A model call whose step runs in the task or thread that `place` identifies."""
-
-    call: OpenCall
-    place: int
-
-
 def here() -> int:
     """Identify the running asyncio task, or the thread where none runs."""
     asyncio = sys.modules.get("asyncio")
-    loop = asyncio._get_running_loop() if asyncio is not None else None
-    task = asyncio.current_task(loop) if asyncio is not None and loop is not None else None
-    return threading.get_ident() if task is None else id(task)
+    if asyncio is not None and (loop := asyncio._get_running_loop()) is not None:
+        task = asyncio.current_task(loop)
+        if task is not None:
+            return id(task)
+    return threading.get_ident()
 
 
 def open_call(context: Context) -> OpenCall | None:
     """Return the model call that has not ended and whose step runs in this very task or thread."""
-    found = context.get(_OPEN_KEY)
-    if not isinstance(found, Open) or found.call.ended or found.place != here():
-        return None
-    return found.call
+    call: Any = context.get(_OPEN_KEY)
+    return None if call is None or call.ended or call.place != here() else call
 
 
 def model_in(context: Context) -> str:
@@ -83,7 +79,8 @@ def with_values(context: Context, values: Mapping[str, Any]) -> Context:
 
 def with_open(context: Context, span: Span, call: OpenCall) -> Context:
     """Return `context` with `span` as its current one, and `call` as the open one of this task or thread."""
-    return Context({**context, SPAN_KEY: span, _OPEN_KEY: Open(call, here())})
+    call.place = here()
+    return Context(context | {SPAN_KEY: span, _OPEN_KEY: call})
 
 
 class attached:  # noqa: N801  # used like a function, a class because it stands on the hot path

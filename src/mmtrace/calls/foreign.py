@@ -17,11 +17,12 @@ class ForeignCalls:
     on_start = None
     _on_ending = None
 
+    def takes(self, scope: str) -> bool:
+        """Leave out the spans of our own calls."""
+        return scope != names.SCOPE
+
     def on_end(self, span: Any) -> None:
         """Count `span` if it is a model call that nobody has counted."""
-        scope = span.instrumentation_scope
-        if scope is not None and scope.name == names.SCOPE:
-            return
         attributes = span.attributes
         if not attributes or names.GEN_AI_OPERATION_NAME not in attributes:
             return

@@ -5,7 +5,7 @@ from typing import Final
 from mmtrace import attributes as names
 from mmtrace.calls import telemetry
 from mmtrace.metrics import CallSeries
-from mmtrace.recording.cleaning import CleanAttributes
+from mmtrace.recording.cleaning import SharedAttributes
 
 _GEN_AI_OPERATIONS: Final = {
     "generate": "text_completion",
@@ -37,8 +37,8 @@ class Model:
         self.attributes = self._attributes()
         self.series: CallSeries = telemetry.metrics.series(name, version, task, framework)
 
-    def _attributes(self) -> CleanAttributes:
-        found = CleanAttributes({names.MODEL_NAME: self.name, names.MODEL_TASK: self.task})
+    def _attributes(self) -> SharedAttributes:
+        found = {names.MODEL_NAME: self.name, names.MODEL_TASK: self.task}
         if self.version:
             found[names.MODEL_VERSION] = self.version
         if self.framework:
@@ -47,7 +47,7 @@ class Model:
             found[names.GEN_AI_OPERATION_NAME] = self.operation
             found[names.GEN_AI_PROVIDER_NAME] = self.framework or "_OTHER"
             found[names.GEN_AI_REQUEST_MODEL] = self.name
-        return found
+        return SharedAttributes(found)
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, version={self.version!r}, task={self.task!r}, framework={self.framework!r})"

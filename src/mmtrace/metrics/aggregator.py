@@ -196,16 +196,15 @@ class CallSeries(_Series):
         outcome: str,
         error_type: str,
         seconds: float,
-        *,
         trace_id: int = 0,
         span_id: int = 0,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        batch_size: int | None = None,
         queue: float | None = None,
         device: float | None = None,
         first_output: float | None = None,
         per_output: float | None = None,
-        input_tokens: int = 0,
-        output_tokens: int = 0,
-        batch_size: int | None = None,
     ) -> bool:
         """Count a call that `begin` counted; return whether it became an exemplar of any of its histograms.
 
@@ -215,13 +214,13 @@ class CallSeries(_Series):
             seconds: how long the call took.
             trace_id: of the call's span if it is sampled, else 0.
             span_id: likewise.
+            input_tokens: tokens in.
+            output_tokens: tokens out.
+            batch_size: requests that the call served, if it was a batch of its own.
             queue: seconds that it waited before that.
             device: seconds on the accelerator.
             first_output: seconds to the first item of a stream.
             per_output: mean seconds per further item.
-            input_tokens: tokens in.
-            output_tokens: tokens out.
-            batch_size: requests that the call served, if it was a batch of its own.
         """
         try:
             shard: _Shard = self._local.shard

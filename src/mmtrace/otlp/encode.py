@@ -1,13 +1,13 @@
 """A finished span as wire bytes, made where the span ends; needs no protobuf library.
 
-Encodes any object with the surface of the SDK's ReadableSpan. Unlike the stock encoder it keeps the trace state of
+Encodes our spans from what they hold, and any object with the surface of the SDK's ReadableSpan. Unlike the stock encoder it keeps the trace state of
 links and the W3C trace flags of spans and links. Source: opentelemetry/proto/trace/v1/trace.proto, 1.x.
 """
 
 import struct
 from typing import Any, Final
 
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import DEFAULT_TRACE_STATE, SpanContext, StatusCode
 
 from mmtrace.otlp.frames import Frame, frame_of
 from mmtrace.otlp.values import Keys, append_attributes, attributes_field
@@ -74,45 +74,79 @@ class _Flags(dict[int, bytes]):
 
 _names: Final = _Names()
 _statuses: Final = _Statuses()
-_span_flags: Final = (_Flags(b"\x85\x01", _IS_REMOTE_KNOWN), _Flags(b"\x85\x01", _IS_REMOTE_KNOWN | _IS_REMOTE))
+_local_flags: Final = _Flags(b"\x85\x01", _IS_REMOTE_KNOWN)
+_remote_flags: Final = _Flags(b"\x85\x01", _IS_REMOTE_KNOWN | _IS_REMOTE)
 _link_flags: Final = (_Flags(b"\x35", _IS_REMOTE_KNOWN), _Flags(b"\x35", _IS_REMOTE_KNOWN | _IS_REMOTE))
 
 
 def encode_span(span: Any) -> bytes:
     """Return a finished span as the field `spans` of ScopeSpans: tag, length and Span message.
 
-    `span` has the surface of the SDK's ReadableSpan. No attribute value makes it raise: Unicode that is not valid is
-    repaired, and a value that OTLP does not know is left out.
+    `span` is ours, or has the surface of the SDK's ReadableSpan. No attribute value makes it raise: Unicode that is not
+    valid is repaired, and a value that OTLP does not know is left out.
     """
-    context = span.get_span_context()
-    trace_id, span_id, _, flags, state, _ = context if type(context) is SpanContext else _fields(context)
-    parts = [b"\x0a\x10", trace_id.to_bytes(16, "big"), b"\x12\x08", span_id.to_bytes(8, "big")]
-    append = parts.append
-    if state:
-        append(_trace_state(state))
-    remote = False
+    try:
+        shared = span.shared_attributes
+    except AttributeError:
+        span = _Readable(span)
+        shared = span.shared_attributes
+    trace_id, span_id, _, flags, state, _ = span.context
     parent = span.parent
-    if parent is not None:
-        _, parent_id, remote, _, _, _ = parent if type(parent) is SpanContext else _fields(parent)
-        append(b"\x22\x08" + parent_id.to_bytes(8, "big"))
-    append(_names[span.name])
+    parts = [b"\x0a\x10", trace_id.to_bytes(16, "big"), b"\x12\x08", span_id.to_bytes(8, "big"), _names[span.name]]
+    append = parts.append
+    if parent is None:
+        append(_local_flags[flags])
+    else:
+        append(b"\x22\x08" + parent[1].to_bytes(8, "big"))
+        append((_remote_flags if parent[2] else _local_flags)[flags])
+    if state is not DEFAULT_TRACE_STATE and state:
+        append(_trace_state(state))
     try:
         append(_pack_kind_and_times(0x30, span.kind._value_ + 1, 0x39, span.start_time, 0x41, span.end_time))
     except struct.error:
         append(_nearest_times(span))
-    attributes = span.attributes
+    attributes = span.own_attributes
+    if shared:
+        if shared.keys().isdisjoint(attributes):
+            append(shared.wire or _wire(shared))
+        else:
+            attributes = {**shared, **attributes}
     if attributes:
         append_attributes(append, _SPAN_KEYS, attributes)
-    if events := span.events:
+    if events := span.own_events:
         parts.extend([_event(event) for event in events])
-    if links := span.links:
+    if links := span.own_links:
         parts.extend([_link(link) for link in links])
     if span.dropped_attributes or span.dropped_events or span.dropped_links:
         append(_dropped(span))
     append(_statuses[span.status])
-    append(_span_flags[remote][flags])
     body = b"".join(parts)
     return b"\x12" + VARINTS[len(body)] + body
+
+
+def _wire(shared: Any) -> bytes:
+    """Return the fields of attributes that many spans share, which are made once."""
+    data: bytes = attributes_field(_SPAN_KEYS, shared)
+    shared.wire = data
+    return data
+
+
+class _Readable:
+    """What `encode_span` reads of a span, for a span of another make."""
+
+    shared_attributes: Final[dict[str, Any]] = {}
+
+    def __init__(self, span: Any) -> None:
+        context, parent = span.get_span_context(), span.parent
+        self.context = _fields(context)
+        self.parent = None if parent is None else _fields(parent)
+        self.name = span.name
+        self.kind = span.kind
+        self.start_time, self.end_time = span.start_time, span.end_time
+        self.own_attributes, self.own_events, self.own_links = span.attributes, span.events, span.links
+        self.dropped_attributes = span.dropped_attributes
+        self.dropped_events, self.dropped_links = span.dropped_events, span.dropped_links
+        self.status = span.status
 
 
 def _fields(context: Any) -> tuple[int, int, bool, int, Any, bool]:

@@ -68,8 +68,20 @@ def items_of(attributes: object) -> Sequence[tuple[Any, Any]]:
         return ()
 
 
-class CleanAttributes(dict[str, str]):
-    """Attributes that need no cleaning: texts that many spans start with, made once."""
+class SharedAttributes(dict[str, str]):
+    """Texts that need no cleaning and that many spans start with: made once, and never changed.
+
+    `wire` is what an encoder makes of them, once.
+    """
+
+    __slots__ = ("wire",)
+
+    def __init__(self, texts: Mapping[str, str], wire: bytes | None = None) -> None:
+        super().__init__(texts)
+        self.wire = wire
+
+
+NONE_SHARED: Final = SharedAttributes({}, b"")
 
 
 def clean(attributes: object, limit: int | None = None, max_length: int | None = None) -> tuple[dict[str, Any], int]:

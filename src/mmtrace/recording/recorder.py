@@ -34,6 +34,23 @@ class Ids(Protocol):
     def new_span_id(self) -> Callable[[], int]: ...  # noqa: D102
 
 
+class _Enders(dict[str, tuple[tuple[Any, Callable[[Any], object]], ...]]):
+    """Who is told of an ended span, by the name of its scope: all but those whose `takes(name)` says no."""
+
+    __slots__ = ("processors",)
+
+    def __init__(self, processors: tuple[Any, ...]) -> None:
+        self.processors = processors
+
+    def __missing__(self, scope: str) -> tuple[tuple[Any, Callable[[Any], object]], ...]:
+        found = self[scope] = tuple(
+            (processor, processor.on_end)
+            for processor in self.processors
+            if (takes := getattr(processor, "takes", None)) is None or takes(scope)
+        )
+        return found
+
+
 class Recorder:
     """Resource, limits, clocks, ids and processors of one provider; `sampled_out` counts the spans left out."""
 
@@ -52,6 +69,7 @@ class Recorder:
         "redact",
         "resource",
         "room",
+        "room_for_shared",
         "sampled_out",
         "starters",
         "wall",
@@ -65,12 +83,13 @@ class Recorder:
         self.new_trace_id, self.new_span_id = ids.new_trace_id, ids.new_span_id
         self.plain: Final = plain_types(limits.max_span_attribute_length)
         self.room: Final = room(limits.max_span_attributes)
+        self.room_for_shared: Final = self.room if limits.max_span_attribute_length is None else -1
         self.event_room: Final = room(limits.max_events)
         self.link_room: Final = room(limits.max_links)
         self.processors: tuple[Any, ...] = ()
         self.starters: tuple[Any, ...] = ()
         self.endings: tuple[Any, ...] = ()
-        self.enders: tuple[Any, ...] = ()
+        self.enders = _Enders(())
         self.sampled_out = 0
         self.closed = False
 
@@ -82,7 +101,7 @@ class Recorder:
         if getattr(processor, "_on_ending", None) is not None:
             self.endings += (processor,)
         if getattr(processor, "on_end", None) is not None:
-            self.enders += (processor,)
+            self.enders = _Enders((*self.enders.processors, processor))
 
     def close(self) -> tuple[Any, ...]:
         """Return the processors to shut down, none at the second time."""
@@ -109,9 +128,9 @@ class Recorder:
 
     def ended(self, span: Any) -> None:
         """Hand the finished `span` to the processors."""
-        for processor in self.enders:
+        for processor, on_end in self.enders[span.instrumentation_scope.name]:
             try:
-                processor.on_end(span)
+                on_end(span)
             except Exception as error:  # noqa: PERF203
                 blame(processor, "on_end", error)
 

@@ -5,7 +5,7 @@ from typing import Any
 from opentelemetry.trace import Status
 
 from mmtrace import attributes as names
-from mmtrace.recording.cleaning import clean_value
+from mmtrace.recording.cleaning import NONE_SHARED, clean_value
 from mmtrace.recording.guard import report
 from mmtrace.recording.parts import RecordedEvent, RecordedLink
 from mmtrace.recording.recorder import Redact
@@ -17,9 +17,9 @@ def redact_span(span: Any, redact: Redact) -> None:
 
     Fails closed: a value is left out where `redact` raises or returns None.
     """
-    span._attributes = _attributes(redact, span._attributes)
-    span._events = [_event(redact, event) for event in span._events]
-    span._links = [_link(redact, link) for link in span._links]
+    span.own_attributes, span.shared_attributes = _attributes(redact, span.attributes), NONE_SHARED
+    span.own_events = [_event(redact, event) for event in span.own_events]
+    span.own_links = [_link(redact, link) for link in span.own_links]
     status = span.status
     if status.description:
         said = _value(redact, names.STATUS_DESCRIPTION, status.description)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
-from mmtrace.recording.cleaning import CleanAttributes, clean, clean_key, clean_name, clean_time, clean_value, items_of
+from mmtrace.recording.cleaning import (
+    NONE_SHARED,
+    SharedAttributes,
+    clean,
+    clean_key,
+    clean_name,
+    clean_time,
+    clean_value,
+    items_of,
+)
 from mmtrace.recording.exceptions import exception_attributes, exception_message
 from mmtrace.recording.guard import report
 from mmtrace.recording.json import span_to_json
@@ -28,19 +37,20 @@ class Span(_Base):
     Made by `Tracer.start_span` only. No method raises, waits or takes a lock: a finalizer may end a span anywhere. What
     comes after the end is left out. Times are nanoseconds since the epoch; the end is the start plus the monotonic
     difference, so that a step of the host's clock does not change a duration.
+
+    `shared_attributes`, `own_attributes`, `own_events` and `own_links` are what encoders read without a copy: the
+    attributes are the shared ones, then its own.
     """
 
     __slots__ = (
         "__dict__",
         "__weakref__",
-        "_attributes",
-        "_events",
-        "_links",
-        "_offset",
         "_open",
         "_record_exception",
         "_recorder",
+        "_room",
         "_set_status_on_exception",
+        "began",
         "context",
         "dropped_attributes",
         "dropped_events",
@@ -49,7 +59,11 @@ class Span(_Base):
         "instrumentation_scope",
         "kind",
         "name",
+        "own_attributes",
+        "own_events",
+        "own_links",
         "parent",
+        "shared_attributes",
         "start_time",
         "status",
     )
@@ -62,45 +76,44 @@ class Span(_Base):
         context: SpanContext,
         parent: SpanContext | None,
         kind: SpanKind,
+        attributes: Mapping[str, AttributeValue] | None,
         start_time: int | None,
     ) -> None:
-        now = recorder.wall()
+        start, began = recorder.wall(), recorder.monotonic()
+        if start_time is not None:
+            now, start = start, clean_time(start_time) or start
+            began -= now - start
+        self.start_time = start
+        self.began = began
         self._recorder = recorder
         self.instrumentation_scope = scope
         self.name = name if type(name) is str else clean_name(name)
         self.context = context
         self.parent = parent
         self.kind = kind
-        self.start_time = now if start_time is None else clean_time(start_time) or now
-        self._offset = now - recorder.monotonic()
         self.end_time: int | None = None
         self._open = True
-        self._attributes: dict[str, Any] = {}
-        self._events: list[RecordedEvent] | tuple[()] = ()
-        self._links: list[Link] | tuple[()] = ()
+        self.own_events: list[RecordedEvent] | tuple[()] = ()
+        self.own_links: list[Link] | tuple[()] = ()
         self.status = UNSET
         self.dropped_attributes = self.dropped_events = self.dropped_links = 0
         self._record_exception = self._set_status_on_exception = True
+        self._room = recorder.room
+        self.own_attributes: dict[str, Any] = {}
+        if type(attributes) is SharedAttributes and len(attributes) <= recorder.room_for_shared:
+            self.shared_attributes = attributes
+            self._room -= len(attributes)
+        else:
+            self.shared_attributes = NONE_SHARED
+            if attributes:
+                limits = recorder.limits
+                cleaned = clean(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
+                self.own_attributes, self.dropped_attributes = cleaned
 
     def begin_with(
-        self,
-        attributes: Mapping[str, AttributeValue] | None,
-        links: Iterable[Link] | None,
-        *,
-        record_exception: bool,
-        set_status_on_exception: bool,
+        self, links: Iterable[Link] | None, *, record_exception: bool, set_status_on_exception: bool
     ) -> None:
-        """Take what the span is started with."""
-        recorder = self._recorder
-        limits = recorder.limits
-        fits = limits.max_span_attribute_length is None and len(attributes or ()) <= recorder.room
-        if fits and type(attributes) is CleanAttributes:
-            self._attributes = attributes.copy()
-        else:
-            cleaned = clean(attributes, limits.max_span_attributes, limits.max_span_attribute_length)
-            self._attributes, self.dropped_attributes = cleaned
-        if not links and record_exception and set_status_on_exception:
-            return
+        """Take what few spans are started with."""
         for link in links if isinstance(links, Iterable) else ():
             if isinstance(link, Link):
                 self.add_link(link.context, link.attributes)
@@ -113,16 +126,15 @@ class Span(_Base):
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set one attribute; a value that OTLP cannot say becomes its text."""
-        attributes = self._attributes
-        recorder = self._recorder
+        own = self.own_attributes
         if (
             self._open
-            and type(value) in recorder.plain
+            and type(value) in self._recorder.plain
             and type(key) is str
             and key
-            and len(attributes) < recorder.room
+            and len(own) < self._room
         ):
-            attributes[key] = value
+            own[key] = value
         else:
             self._set_with_care(key, value)
 
@@ -135,11 +147,15 @@ class Span(_Base):
         if not self._open:
             _late("set_attribute")
             return
-        text, attributes, room = clean_key(key), self._attributes, self._recorder.room
+        text, room = clean_key(key), self._recorder.room
         if text is None or room == 0:
             self.dropped_attributes += 1
             return
         cleaned = clean_value(value, self._recorder.limits.max_span_attribute_length)
+        if self.shared_attributes:
+            self.own_attributes = {**self.shared_attributes, **self.own_attributes}
+            self.shared_attributes, self._room = NONE_SHARED, room
+        attributes = self.own_attributes
         if text not in attributes and len(attributes) >= room:
             del attributes[next(iter(attributes))]
             self.dropped_attributes += 1
@@ -155,9 +171,9 @@ class Span(_Base):
         recorder = self._recorder
         limits = recorder.limits
         kept, dropped = clean(attributes, limits.max_event_attributes, limits.max_attribute_length)
-        now = self._offset + recorder.monotonic()
+        now = self._now()
         time = now if timestamp is None else clean_time(timestamp) or now
-        events = self._events = self._events or []
+        events = self.own_events = self.own_events or []
         events.append(RecordedEvent(clean_name(name), time, kept, dropped))
         if len(events) > recorder.event_room:
             del events[0]
@@ -172,7 +188,7 @@ class Span(_Base):
             return
         limits = self._recorder.limits
         kept, dropped = clean(attributes, limits.max_link_attributes, limits.max_attribute_length)
-        links = self._links = self._links or []
+        links = self.own_links = self.own_links or []
         links.append(RecordedLink(context, kept, dropped))
         if len(links) > self._recorder.link_room:
             del links[0]
@@ -224,9 +240,10 @@ class Span(_Base):
     def end(self, end_time: int | None = None) -> None:
         """End the span, once: now, or at `end_time`."""
         recorder = self._recorder
-        end_time = clean_time(end_time)
-        if end_time is None:
-            end_time = self._offset + recorder.monotonic()
+        if type(end_time) is not int:
+            end_time = clean_time(end_time)
+            if end_time is None:
+                end_time = self._now()
         if self.end_time is not None:
             _late("end")
             return
@@ -252,6 +269,9 @@ class Span(_Base):
         """Return what identifies the span to others."""
         return self.context
 
+    def _now(self) -> int:
+        return self.start_time + self._recorder.monotonic() - self.began
+
     @property
     def _start_time(self) -> int:
         return self.start_time  # contrib reads it by the SDK's private name
@@ -259,17 +279,18 @@ class Span(_Base):
     @property
     def attributes(self) -> Mapping[str, Any]:
         """The attributes, for reading."""
-        return MappingProxyType(self._attributes)
+        own, shared = self.own_attributes, self.shared_attributes
+        return MappingProxyType({**shared, **own} if shared else own)
 
     @property
     def events(self) -> tuple[RecordedEvent, ...]:
         """The events, in the order in which they were added."""
-        return tuple(self._events)
+        return tuple(self.own_events)
 
     @property
     def links(self) -> tuple[Link, ...]:
         """The links, in the order in which they were added."""
-        return tuple(self._links)
+        return tuple(self.own_links)
 
     @property
     def resource(self) -> Any:

@@ -92,10 +92,10 @@ class Tracer(TracerWithBlocks):
             recorder.sampled_out += 1
             return NonRecordingSpan(own)
 
-        span = Span(recorder, self._scope, name, own, parent, kind, start_time)
-        if attributes or links or not (record_exception and set_status_on_exception):
+        span = Span(recorder, self._scope, name, own, parent, kind, attributes, start_time)
+        if links or not (record_exception and set_status_on_exception):
             span.begin_with(
-                attributes, links, record_exception=record_exception, set_status_on_exception=set_status_on_exception
+                links, record_exception=record_exception, set_status_on_exception=set_status_on_exception
             )
         if recorder.starters:
             recorder.started(span, context)
