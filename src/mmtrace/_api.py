@@ -64,7 +64,11 @@ class Block(Generic[_Shown]):
         return traced(self._started)(function)
 
     def __enter__(self) -> _Shown:
-        call = self._call = self._started(current_context())
+        try:
+            call = self._begin(current_context())
+        except Exception as error:
+            call = _not_started(error)
+        self._call = call
         if call is not None:
             self._token = attach_context(call.inside())
         return self._show(call)
@@ -81,10 +85,14 @@ class Block(Generic[_Shown]):
         try:
             return self._begin(parent)
         except Exception as error:
-            if guard.strict:
-                raise
-            guard.report("begin", f"mmtrace: a call could not be started: {error!r}", error)
-            return None
+            return _not_started(error)
+
+
+def _not_started(error: Exception) -> Call | None:
+    if guard.strict:
+        raise error
+    guard.report("begin", f"mmtrace: a call could not be started: {error!r}", error)
+    return None
 
 
 _PART = PartOfCall()
@@ -133,7 +141,8 @@ def model_call(
     nested: bool = False,
 ) -> "ModelBlock":
     """Open a block that is one call of the model `name`; it gives the `ModelCall`, for `set()` and `content()`."""
-    return ModelBlock(_model(name, version, task, framework), batch_size, nested)
+    called = _models.get((name, version, task, framework)) or _model(name, version, task, framework)
+    return ModelBlock(called, batch_size, nested)
 
 
 class ModelBlock(Block[ModelCall]):
@@ -149,7 +158,7 @@ class ModelBlock(Block[ModelCall]):
         self._nested = nested
 
     def _begin(self, parent: Context) -> ModelCall | None:
-        return ModelCall.of(self._model, parent=parent, batch_size=self._batch_size, nested=self._nested)
+        return ModelCall.of(self._model, parent, self._batch_size, self._nested)
 
 
 def pipeline(name: str) -> Block[Span]:

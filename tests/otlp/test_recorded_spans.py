@@ -31,6 +31,8 @@ from mmtrace import attributes as names
 from mmtrace import recording
 from mmtrace.otlp.decode import decode_span, decode_traces, decode_traces_json, iter_spans, parse, to_json
 from mmtrace.otlp.encode import encode_span, frame_of
+from mmtrace.recording.cleaning import SharedAttributes
+from mmtrace.testing.clock import CountingIds, SteadyClock
 
 PATIENT = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -176,6 +178,28 @@ def test_what_either_sdk_recorded_is_encoded_as_the_stock_encoder_does(recorded)
     spans = recorded.spans()
     for span in spans:
         assert same_bytes(ExportTraceServiceRequest.FromString(wire([span])), stock_and_what_it_leaves_out(span))
+
+
+@PATIENT
+@given(
+    st.dictionaries(KEYS, TEXT, max_size=5),
+    st.lists(st.tuples(KEYS, VALUES), max_size=6),
+    st.integers(0, 6) | st.none(),
+)
+def test_attributes_that_spans_share_are_encoded_as_those_of_one_span(shared, own, limit) -> None:
+    shared_by_all = SharedAttributes(shared)
+    plain, sharing, again = (_encoded_with(start, own, limit) for start in (shared, shared_by_all, shared_by_all))
+    assert plain == sharing == again
+
+
+def _encoded_with(attributes: dict[str, Any], more: list[tuple[str, Any]], limit: int | None) -> bytes:
+    limits = recording.SpanLimits(max_span_attributes=recording.SpanLimits.UNSET if limit is None else limit)
+    provider = recording.TracerProvider(Resource({}), ALWAYS_ON, limits, clock=SteadyClock(), ids=CountingIds())
+    span = provider.get_tracer("test").start_span("work", attributes=attributes)
+    for key, value in more:
+        span.set_attribute(key, value)
+    span.end()
+    return encode_span(span)
 
 
 @PATIENT

@@ -1,7 +1,7 @@
 """Contexts of calls: which one is open in this very task or thread, and how a context is entered and left."""
 
+import _thread
 import sys
-import threading
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
@@ -9,13 +9,16 @@ from typing import Any, Final, Protocol
 
 from opentelemetry import context as api
 from opentelemetry.context import Context
-from opentelemetry.trace import Span
 
 from mmtrace.calls.model import Model
-from mmtrace.recording.current import SPAN_KEY, attach, current, detach
+from mmtrace.recording.current import attach, current, detach
 
 _SUPPRESS_KEY: Final = api._SUPPRESS_INSTRUMENTATION_KEY
-_OPEN_KEY: Final = api.create_key("mmtrace-open-call")
+OPEN_KEY: Final = api.create_key("mmtrace-open-call")
+"""The key under which a context holds the model call whose step it is."""
+
+_modules: Final = sys.modules
+_thread_here: Final = _thread.get_ident
 
 current_context = current
 
@@ -52,17 +55,17 @@ class OpenCall(Protocol):
 
 def here() -> int:
     """Identify the running asyncio task, or the thread where none runs."""
-    asyncio = sys.modules.get("asyncio")
+    asyncio = _modules.get("asyncio")
     if asyncio is not None and (loop := asyncio._get_running_loop()) is not None:
         task = asyncio.current_task(loop)
         if task is not None:
             return id(task)
-    return threading.get_ident()
+    return _thread_here()
 
 
 def open_call(context: Context) -> OpenCall | None:
     """Return the model call that has not ended and whose step runs in this very task or thread."""
-    call: Any = context.get(_OPEN_KEY)
+    call: Any = context.get(OPEN_KEY)
     return None if call is None or call.ended or call.place != here() else call
 
 
@@ -75,12 +78,6 @@ def model_in(context: Context) -> str:
 def with_values(context: Context, values: Mapping[str, Any]) -> Context:
     """Return `context` with `values` in it."""
     return Context({**context, **values})
-
-
-def with_open(context: Context, span: Span, call: OpenCall) -> Context:
-    """Return `context` with `span` as its current one, and `call` as the open one of this task or thread."""
-    call.place = here()
-    return Context(context | {SPAN_KEY: span, _OPEN_KEY: call})
 
 
 class attached:  # noqa: N801  # used like a function, a class because it stands on the hot path

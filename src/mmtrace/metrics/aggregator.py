@@ -20,17 +20,12 @@ MAX_LABEL_SETS: Final = 2000
 
 _CALL_LABELS: Final = (names.LABEL_MODEL, names.LABEL_VERSION, names.LABEL_TASK, names.LABEL_FRAMEWORK)
 
-_QUEUE: Final = (names.CALL_QUEUE_DURATION.name,)
-_DEVICE: Final = (names.CALL_DEVICE_DURATION.name,)
-_FIRST: Final = (names.CALL_TIME_TO_FIRST_OUTPUT.name,)
-_PER: Final = (names.CALL_TIME_PER_OUTPUT.name,)
-_BATCH: Final = (names.MODEL_BATCH_SIZE.name,)
 _OTHERS: Final = {
-    _QUEUE: names.CALL_QUEUE_DURATION,
-    _DEVICE: names.CALL_DEVICE_DURATION,
-    _FIRST: names.CALL_TIME_TO_FIRST_OUTPUT,
-    _PER: names.CALL_TIME_PER_OUTPUT,
-    _BATCH: names.MODEL_BATCH_SIZE,
+    "batch": names.MODEL_BATCH_SIZE,
+    "queue": names.CALL_QUEUE_DURATION,
+    "device": names.CALL_DEVICE_DURATION,
+    "first": names.CALL_TIME_TO_FIRST_OUTPUT,
+    "per": names.CALL_TIME_PER_OUTPUT,
 }
 
 _Labels: TypeAlias = tuple[str, ...]
@@ -138,13 +133,19 @@ class _Shard:
     Where a finalizer takes a place first, its cell loses the place but not its counts: the reader sees every cell.
     """
 
-    __slots__ = ("active", "distributions", "input", "output")
+    __slots__ = ("active", "batch", "device", "durations", "first", "input", "ok", "output", "per", "queue")
 
     def __init__(self) -> None:
         self.active: Number | None = None
         self.input: Number | None = None
         self.output: Number | None = None
-        self.distributions: dict[_Labels, Distribution] = {}
+        self.ok: Distribution | None = None
+        self.batch: Distribution | None = None
+        self.queue: Distribution | None = None
+        self.device: Distribution | None = None
+        self.first: Distribution | None = None
+        self.per: Distribution | None = None
+        self.durations: dict[_Labels, Distribution] = {}
 
 
 class _Series(Sharded[_Shard]):
@@ -168,11 +169,8 @@ class _Series(Sharded[_Shard]):
         known = self._lines.get(key)
         return known or self._lines.setdefault(key, self._metrics.line(metric, self._attributes | more))
 
-    def _distribution(
-        self, shard: _Shard, key: _Labels, metric: names.Metric, more: _Attributes = _NONE
-    ) -> Distribution:
-        cell = shard.distributions[key] = self._metrics.distribution(self._line(key, metric, more))
-        return cell
+    def _distribution(self, key: _Labels, metric: names.Metric, more: _Attributes = _NONE) -> Distribution:
+        return self._metrics.distribution(self._line(key, metric, more))
 
     def _number(self, key: str, metric: names.Metric, more: _Attributes = _NONE) -> Number:
         return self._metrics.number(self._line((key,), metric, more))
@@ -227,23 +225,25 @@ class CallSeries(_Series):
         except AttributeError:
             shard = self._lease()
         (shard.active or self._active(shard)).value -= 1
-        key = (outcome, error_type)
-        marked = (shard.distributions.get(key) or self._duration(shard, key)).add(seconds, trace_id, span_id)
+        if outcome == "ok":
+            duration = shard.ok or self._ok(shard)
+        else:
+            duration = shard.durations.get((outcome, error_type)) or self._duration(shard, (outcome, error_type))
+        marked = duration.add(seconds, trace_id, span_id)
         if input_tokens:
             (shard.input or self._input(shard)).value += input_tokens
         if output_tokens:
             (shard.output or self._output(shard)).value += output_tokens
         if batch_size is not None:
-            (shard.distributions.get(_BATCH) or self._other(shard, _BATCH)).add(batch_size)
+            (shard.batch or self._other(shard, "batch")).add(batch_size)
         if queue is not None:
-            marked |= (shard.distributions.get(_QUEUE) or self._other(shard, _QUEUE)).add(queue, trace_id, span_id)
+            marked |= (shard.queue or self._other(shard, "queue")).add(queue, trace_id, span_id)
         if device is not None:
-            marked |= (shard.distributions.get(_DEVICE) or self._other(shard, _DEVICE)).add(device, trace_id, span_id)
+            marked |= (shard.device or self._other(shard, "device")).add(device, trace_id, span_id)
         if first_output is not None:
-            cell = shard.distributions.get(_FIRST) or self._other(shard, _FIRST)
-            marked |= cell.add(first_output, trace_id, span_id)
+            marked |= (shard.first or self._other(shard, "first")).add(first_output, trace_id, span_id)
         if per_output is not None:
-            marked |= (shard.distributions.get(_PER) or self._other(shard, _PER)).add(per_output, trace_id, span_id)
+            marked |= (shard.per or self._other(shard, "per")).add(per_output, trace_id, span_id)
         return marked
 
     def batch(self, size: int) -> None:
@@ -252,7 +252,7 @@ class CallSeries(_Series):
             shard: _Shard = self._local.shard
         except AttributeError:
             shard = self._lease()
-        (shard.distributions.get(_BATCH) or self._other(shard, _BATCH)).add(size)
+        (shard.batch or self._other(shard, "batch")).add(size)
 
     def _active(self, shard: _Shard) -> Number:
         cell = shard.active = self._number("active", names.CALLS_ACTIVE)
@@ -266,12 +266,19 @@ class CallSeries(_Series):
         cell = shard.output = self._number("output", names.MODEL_TOKENS, {names.LABEL_DIRECTION: "output"})
         return cell
 
+    def _ok(self, shard: _Shard) -> Distribution:
+        cell = shard.ok = self._duration(shard, ("ok", ""))
+        return cell
+
     def _duration(self, shard: _Shard, key: tuple[str, str]) -> Distribution:
         labels = _given(((names.LABEL_OUTCOME, key[0]), (names.ERROR_TYPE, key[1])))
-        return self._distribution(shard, key, names.CALL_DURATION, labels)
+        cell = shard.durations[key] = self._distribution(key, names.CALL_DURATION, labels)
+        return cell
 
-    def _other(self, shard: _Shard, key: tuple[str]) -> Distribution:
-        return self._distribution(shard, key, _OTHERS[key])
+    def _other(self, shard: _Shard, name: str) -> Distribution:
+        cell = self._distribution((name,), _OTHERS[name])
+        setattr(shard, name, cell)
+        return cell
 
 
 class _PipelineSeries(_Series):
@@ -286,10 +293,10 @@ class _PipelineSeries(_Series):
         except AttributeError:
             shard = self._lease()
         key = (name, outcome, error_type)
-        cell = shard.distributions.get(key)
+        cell = shard.durations.get(key)
         if cell is None:
             labels = zip(names.PIPELINE_DURATION.labels, key, strict=True)
-            cell = self._distribution(shard, key, names.PIPELINE_DURATION, _given(labels))
+            cell = shard.durations[key] = self._distribution(key, names.PIPELINE_DURATION, _given(labels))
         return cell.add(seconds, trace_id, span_id)
 
 

@@ -1,13 +1,14 @@
 """A finished span as wire bytes, made where the span ends; needs no protobuf library.
 
-Encodes our spans from what they hold, and any object with the surface of the SDK's ReadableSpan. Unlike the stock encoder it keeps the trace state of
-links and the W3C trace flags of spans and links. Source: opentelemetry/proto/trace/v1/trace.proto, 1.x.
+Encodes our spans from what they hold, and any object with the surface of the SDK's ReadableSpan. Unlike the stock
+encoder it keeps the trace state of links and the W3C trace flags of spans and links.
+Source: opentelemetry/proto/trace/v1/trace.proto, 1.x.
 """
 
 import struct
 from typing import Any, Final
 
-from opentelemetry.trace import DEFAULT_TRACE_STATE, SpanContext, StatusCode
+from opentelemetry.trace import DEFAULT_TRACE_STATE, StatusCode
 
 from mmtrace.otlp.frames import Frame, frame_of
 from mmtrace.otlp.values import Keys, append_attributes, attributes_field
@@ -90,36 +91,36 @@ def encode_span(span: Any) -> bytes:
     except AttributeError:
         span = _Readable(span)
         shared = span.shared_attributes
-    trace_id, span_id, _, flags, state, _ = span.context
-    parent = span.parent
-    parts = [b"\x0a\x10", trace_id.to_bytes(16, "big"), b"\x12\x08", span_id.to_bytes(8, "big"), _names[span.name]]
-    append = parts.append
-    if parent is None:
-        append(_local_flags[flags])
-    else:
-        append(b"\x22\x08" + parent[1].to_bytes(8, "big"))
-        append((_remote_flags if parent[2] else _local_flags)[flags])
-    if state is not DEFAULT_TRACE_STATE and state:
-        append(_trace_state(state))
+    context, parent = span.context, span.parent
     try:
-        append(_pack_kind_and_times(0x30, span.kind._value_ + 1, 0x39, span.start_time, 0x41, span.end_time))
+        kind_and_times = _pack_kind_and_times(0x30, span.kind._value_ + 1, 0x39, span.start_time, 0x41, span.end_time)
     except struct.error:
-        append(_nearest_times(span))
+        kind_and_times = _nearest_times(span)
+    parts = [
+        b"\x0a\x10",
+        context[0].to_bytes(16, "big"),
+        b"\x12\x08",
+        context[1].to_bytes(8, "big"),
+        _names[span.name],
+        kind_and_times,
+        _statuses[span.status],
+        (_local_flags if parent is None or not parent[2] else _remote_flags)[context[3]],
+    ]
+    append = parts.append
+    if parent is not None:
+        append(b"\x22\x08" + parent[1].to_bytes(8, "big"))
+    if context[4] is not DEFAULT_TRACE_STATE:
+        append(_trace_state(context[4]))
     attributes = span.own_attributes
     if shared:
-        if shared.keys().isdisjoint(attributes):
+        if shared.names.isdisjoint(attributes):
             append(shared.wire or _wire(shared))
         else:
             attributes = {**shared, **attributes}
     if attributes:
         append_attributes(append, _SPAN_KEYS, attributes)
-    if events := span.own_events:
-        parts.extend([_event(event) for event in events])
-    if links := span.own_links:
-        parts.extend([_link(link) for link in links])
-    if span.dropped_attributes or span.dropped_events or span.dropped_links:
-        append(_dropped(span))
-    append(_statuses[span.status])
+    if span.own_events or span.own_links or span.dropped_attributes or span.dropped_events or span.dropped_links:
+        append(_events_and_links(span))
     body = b"".join(parts)
     return b"\x12" + VARINTS[len(body)] + body
 
@@ -154,6 +155,8 @@ def _fields(context: Any) -> tuple[int, int, bool, int, Any, bool]:
 
 
 def _trace_state(state: Any) -> bytes:
+    if not state:
+        return b""
     return text_field(b"\x1a", ",".join([f"{key}={value}" for key, value in state.items()]))
 
 
@@ -188,7 +191,7 @@ def _link(link: Any) -> bytes:
             trace_id.to_bytes(16, "big"),
             b"\x12\x08",
             span_id.to_bytes(8, "big"),
-            _trace_state(state) if state else b"",
+            _trace_state(state),
             attributes_field(_LINK_KEYS, link.attributes),
             number_field(b"\x28", link.dropped_attributes),
             _link_flags[remote][flags],
@@ -197,9 +200,11 @@ def _link(link: Any) -> bytes:
     return field(b"\x6a", body)
 
 
-def _dropped(span: Any) -> bytes:
-    return (
-        number_field(b"\x50", span.dropped_attributes)
-        + number_field(b"\x60", span.dropped_events)
-        + number_field(b"\x70", span.dropped_links)
-    )
+def _events_and_links(span: Any) -> bytes:
+    """Return what most spans have none of: events, links, and how many of anything were dropped."""
+    parts = [_event(event) for event in span.own_events or ()]
+    parts += [_link(link) for link in span.own_links or ()]
+    parts.append(number_field(b"\x50", span.dropped_attributes))
+    parts.append(number_field(b"\x60", span.dropped_events))
+    parts.append(number_field(b"\x70", span.dropped_links))
+    return b"".join(parts)

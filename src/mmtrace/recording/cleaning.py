@@ -74,10 +74,11 @@ class SharedAttributes(dict[str, str]):
     `wire` is what an encoder makes of them, once.
     """
 
-    __slots__ = ("wire",)
+    __slots__ = ("names", "wire")
 
     def __init__(self, texts: Mapping[str, str], wire: bytes | None = None) -> None:
         super().__init__(texts)
+        self.names: Final = frozenset(texts)
         self.wire = wire
 
 

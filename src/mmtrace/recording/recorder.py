@@ -25,7 +25,7 @@ class Clock(Protocol):
 
 
 class Ids(Protocol):
-    """Where ids come from; those of traces are random in their lower seven bytes."""
+    """Where ids come from; those of traces are random in their lower seven bytes, and zero stands for 1."""
 
     @property
     def new_trace_id(self) -> Callable[[], int]: ...  # noqa: D102

@@ -25,10 +25,11 @@ class Sampler:
     The tracer knows this class and asks it nothing for children; `should_sample` is for samplers that hold one.
     """
 
-    __slots__ = ("bound", "parent_based")
+    __slots__ = ("all", "bound", "parent_based")
 
     def __init__(self, ratio: float = 1.0, *, parent_based: bool = True) -> None:
         self.bound: Final = round(ratio * _ALL)
+        self.all: Final = self.bound == _ALL
         self.parent_based: Final = parent_based
 
     def samples(self, trace_id: int) -> bool:

@@ -127,13 +127,7 @@ class Span(_Base):
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set one attribute; a value that OTLP cannot say becomes its text."""
         own = self.own_attributes
-        if (
-            self._open
-            and type(value) in self._recorder.plain
-            and type(key) is str
-            and key
-            and len(own) < self._room
-        ):
+        if len(own) < self._room and type(value) in self._recorder.plain and type(key) is str and key:
             own[key] = value
         else:
             self._set_with_care(key, value)
@@ -253,6 +247,7 @@ class Span(_Base):
         if recorder.redact is not None:
             redact_span(self, recorder.redact)
         self._open = False
+        self._room = 0
         recorder.ended(self)
 
     def __enter__(self) -> "Span":  # noqa: PYI034

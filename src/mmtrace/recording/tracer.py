@@ -1,7 +1,8 @@
 """The tracer: it decides which spans are recorded, and starts them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 from opentelemetry import trace
 from opentelemetry.context.context import Context
@@ -17,23 +18,25 @@ from mmtrace.recording.scoped import TracerWithBlocks
 from mmtrace.recording.span import Span
 from mmtrace.spans import AttributeValue
 
+_NOT_ZERO: Final = 1
+"""Stands for a random id of zero, which is no id."""
 _SAMPLED: Final = 1
 _RANDOM: Final = 2
 _FLAGS: Final = tuple(TraceFlags(bits) for bits in range(4))
 """Every value that we send on; the other bits are for later levels of W3C Trace Context."""
 
 
-def _plain_context(trace_id: int, span_id: int, flags: TraceFlags, state: trace.TraceState) -> SpanContext:
-    return tuple.__new__(SpanContext, (trace_id, span_id, False, flags, state, True))
+_Fields: TypeAlias = tuple[int, int, bool, TraceFlags, trace.TraceState, bool]
+_plain_context: Final[Callable[[_Fields], SpanContext]] = partial(tuple.__new__, SpanContext)
 
 
-def _checked_context(trace_id: int, span_id: int, flags: TraceFlags, state: trace.TraceState) -> SpanContext:
-    return SpanContext(trace_id, span_id, is_remote=False, trace_flags=flags, trace_state=state)
+def _checked_context(fields: _Fields) -> SpanContext:
+    return SpanContext(*fields[:5])
 
 
-_PROBE: Final = (1, 2, _FLAGS[3], DEFAULT_TRACE_STATE)
-_new_context: Final = _plain_context if _plain_context(*_PROBE) == _checked_context(*_PROBE) else _checked_context
-"""The context of a local span; where the API lays it out as we know, without its checks of ids that we made."""
+_PROBE: Final = (1, 2, False, _FLAGS[3], DEFAULT_TRACE_STATE, True)
+_new_context: Final = _plain_context if _plain_context(_PROBE) == _checked_context(_PROBE) else _checked_context
+"""Make a valid context; where the API lays it out as we know, without its checks of ids that we made."""
 
 
 class Tracer(TracerWithBlocks):
@@ -69,12 +72,12 @@ class Tracer(TracerWithBlocks):
         recorder = self._recorder
         if context is None:
             context = current()
-        elif not isinstance(context, dict):
+        elif type(context) is not Context and not isinstance(context, dict):
             context = _no_context(context)  # type: ignore[unreachable]
         holder = context.get(SPAN_KEY)
-        parent = holder.context if type(holder) is Span else _context_of(holder)
+        parent = None if holder is None else holder.context if type(holder) is Span else _context_of(holder)
         if parent is None:
-            trace_id, flags, state = recorder.new_trace_id(), _RANDOM, DEFAULT_TRACE_STATE
+            trace_id, flags, state = recorder.new_trace_id() or _NOT_ZERO, _RANDOM, DEFAULT_TRACE_STATE
         else:
             trace_id, flags, state = parent[0], parent[3], parent[4]
 
@@ -86,17 +89,16 @@ class Tracer(TracerWithBlocks):
             sampled = recorded = bool(flags & _SAMPLED)
         else:
             wanted = context.get(ROOT_SAMPLED) if parent is None else None
-            sampled = recorded = sampler.samples(trace_id) if wanted is None else bool(wanted)
-        own = _new_context(trace_id, recorder.new_span_id(), _FLAGS[flags & _RANDOM | sampled], state)
+            sampled = recorded = (sampler.all or sampler.samples(trace_id)) if wanted is None else bool(wanted)
+        span_id = recorder.new_span_id() or _NOT_ZERO
+        own = _new_context((trace_id, span_id, False, _FLAGS[flags & _RANDOM | sampled], state, True))
         if not recorded:
             recorder.sampled_out += 1
             return NonRecordingSpan(own)
 
         span = Span(recorder, self._scope, name, own, parent, kind, attributes, start_time)
         if links or not (record_exception and set_status_on_exception):
-            span.begin_with(
-                links, record_exception=record_exception, set_status_on_exception=set_status_on_exception
-            )
+            span.begin_with(links, record_exception=record_exception, set_status_on_exception=set_status_on_exception)
         if recorder.starters:
             recorder.started(span, context)
         return span
@@ -109,8 +111,6 @@ def _no_context(given: object) -> Context:
 
 def _context_of(holder: object) -> SpanContext | None:
     """Return the valid context of a span of any make, None where there is none."""
-    if holder is None:
-        return None
     try:
         context = holder.get_span_context()  # type: ignore[attr-defined]
     except Exception as error:

@@ -3,7 +3,7 @@
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from mmtrace.transport.batch import Batch, Item
 from mmtrace.transport.health import Ledger, Reason
@@ -18,6 +18,9 @@ NEVER: Final = sys.maxsize
 
 Spools: TypeAlias = "Callable[[Signal, Ledger], Spool | None]"
 """Returns what keeps a signal on disk, where anything does."""
+
+Answer: TypeAlias = 'Literal["wake"] | Reason | None'
+"""What `Lane.put` says: None where the payload waits, "wake" where the thread waits for it, or why it was dropped."""
 
 
 class Lane:
@@ -59,18 +62,19 @@ class Lane:
         self.failures = 0
         self.wake_at = 1
 
-    def put(self, frame: Framing | None, payload: bytes, count: int) -> Reason | None:
-        """Queue a payload; returns why it was dropped instead, where it was."""
+    def put(self, frame: Framing | None, payload: bytes, count: int) -> Answer:
+        """Queue a payload, or drop it."""
         self._one_more(count, 1)
-        refusal = self.refuses
-        if refusal is not None:
-            return self._refuse(refusal, count)
-        if not self.room.take(len(payload), count):
+        if self.refuses is not None:
+            return self._refuse(self.refuses, count)
+        room, queue = self.room, self.queue
+        held = room.take(len(payload), count)
+        if held is None:
             return self._refuse("queue_full", count)
-        self.queue.append((frame, payload, count))
+        queue.append((frame, payload, count))
         if self.abandoned is not None:  # between the check and the append, so nobody else empties it
             self.abandon(self.abandoned)
-        return None
+        return "wake" if len(queue) >= self.wake_at or held >= room.wake_bytes else None
 
     def _refuse(self, reason: Reason, count: int) -> Reason:
         self.ledger.drop(reason, count)

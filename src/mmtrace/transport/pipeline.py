@@ -17,7 +17,7 @@ from mmtrace.transport.clock import now
 from mmtrace.transport.delivery import Delivery
 from mmtrace.transport.health import FlushResult, Health, Reason
 from mmtrace.transport.keeper import Keeper
-from mmtrace.transport.lane import NEVER, Lane, Spools
+from mmtrace.transport.lane import NEVER, Answer, Lane, Spools
 from mmtrace.transport.losses import report_loss
 from mmtrace.transport.schedule import Schedule
 from mmtrace.transport.signals import Exporter, Framing, Signal
@@ -97,16 +97,18 @@ class Pipeline:
         With a frame, payloads are wrapped by it when they are sent; without one, a payload is a piece of a request.
         """
         lane = self._lanes[signal]
-        reason = lane.put(frame, payload, count)
-        if reason is not None:
-            if reason == "queue_full":
-                self._say_full()
-            return False
-        if len(lane.queue) >= lane.wake_at or self._room.bytes >= self._schedule.wake_bytes:
+        answer = lane.put(frame, payload, count)
+        return answer is None or self._act_on(answer, lane)
+
+    def _act_on(self, answer: Answer, lane: Lane) -> bool:
+        if answer == "wake":
             # One wake-up is enough: the thread says anew what it listens for before it rests.
-            lane.wake_at = self._schedule.wake_bytes = NEVER
+            lane.wake_at = self._room.wake_bytes = NEVER
             self._worker.wake()
-        return True
+            return True
+        if answer == "queue_full":
+            self._say_full()
+        return False
 
     def lose(self, signal: Signal, reason: Reason, count: int = 1) -> None:
         """Count items that could not become a payload."""

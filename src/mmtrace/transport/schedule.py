@@ -10,10 +10,7 @@ from mmtrace.transport.tally import Room
 
 
 class Schedule:
-    """Belongs to the thread of a pipeline; others only read `wake_bytes` and call `hurry`.
-
-    `delay`: how long the oldest item waits for company. `wake_bytes`: how many bytes wake the thread.
-    """
+    """Belongs to the thread of a pipeline; others only call `hurry`. `delay`: how long the oldest item waits."""
 
     def __init__(self, delivery: Delivery, lanes: Sequence[Lane], room: Room, delay: float) -> None:
         self._delivery = delivery
@@ -22,7 +19,6 @@ class Schedule:
         self._delay = delay
         self._due = math.inf
         self._hurried = False
-        self.wake_bytes = NEVER
 
     def hurry(self) -> None:
         """Send at the next turn what waits by then."""
@@ -57,7 +53,7 @@ class Schedule:
     def _listen(self, items: Callable[[Lane], int], size: int) -> None:
         for lane in self._lanes:
             lane.wake_at = items(lane)
-        self.wake_bytes = size
+        self._room.wake_bytes = size
 
     def _is_urgent(self) -> bool:
         full = self._room.bytes >= self._delivery.max_bytes and self._delivery.next_retry() <= now()

@@ -1,7 +1,7 @@
 """The span processor that encodes a span where it ends and queues the bytes."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.trace import SpanContext
 
@@ -9,6 +9,8 @@ from mmtrace.otlp.encode import encode_span, frame_of
 from mmtrace.recording.guard import report
 from mmtrace.transport.pipeline import Pipeline
 from mmtrace.transport.signals import Signal
+
+_TRACES: Final = Signal.TRACES
 
 
 class SpanSink:
@@ -34,7 +36,7 @@ class SpanSink:
             self._lose(error)
             return
         for pipeline in self._pipelines:
-            pipeline.add(Signal.TRACES, frame, payload)
+            pipeline.add(_TRACES, frame, payload)
 
     def _lose(self, error: Exception) -> None:
         report(

@@ -9,6 +9,7 @@ is ever written: the object is a signed 64-bit integer with an atomic fetch-and-
 """
 
 import io
+import sys
 
 
 class Tally:
@@ -39,26 +40,28 @@ class Room:
     and each admission saw a sum within the bound that included its own reservation; sums only shrink by what has
     left. So the bound holds exactly. A reservation on its way back may turn another away while the room is all but
     full, no more.
+
+    `wake_bytes`: how many reserved bytes are more than the thread that sends wants to sleep through.
     """
 
-    __slots__ = ("_bytes", "_items", "_more_bytes", "_more_items", "max_bytes", "max_items")
+    __slots__ = ("_bytes", "_items", "_more_bytes", "_more_items", "max_bytes", "max_items", "wake_bytes")
 
     def __init__(self, max_bytes: int, max_items: int) -> None:
         self.max_bytes = max_bytes
         self.max_items = max_items
+        self.wake_bytes = sys.maxsize
         self._bytes = Tally()
         self._items = Tally()
         self._more_bytes = self._bytes.step
         self._more_items = self._items.step
 
-    def take(self, size: int, count: int) -> bool:
-        """Reserve room for `count` items of `size` bytes; False where there is none."""
+    def take(self, size: int, count: int) -> int | None:
+        """Reserve room for `count` items of `size` bytes; return how many bytes are reserved now, None without."""
         held = self._more_bytes(size, 1)
-        items = self._more_items(count, 1)
-        if held <= self.max_bytes and items <= self.max_items:
-            return True
+        if self._more_items(count, 1) <= self.max_items and held <= self.max_bytes:
+            return held
         self.give(size, count)
-        return False
+        return None
 
     def give(self, size: int, count: int) -> None:
         """Give back what `take` reserved."""
