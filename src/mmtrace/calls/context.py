@@ -71,8 +71,8 @@ def open_call(context: Context) -> OpenCall | None:
 
 def model_in(context: Context) -> str:
     """Return the name of the model whose call is open in `context`, in whichever task or thread; empty for none."""
-    found = context.get(_OPEN_KEY)
-    return found.call.model.name if isinstance(found, Open) and not found.call.ended else ""
+    call: Any = context.get(OPEN_KEY)
+    return "" if call is None or call.ended else call.model.name
 
 
 def with_values(context: Context, values: Mapping[str, Any]) -> Context:
