@@ -19,7 +19,7 @@ from typing import Any, Final
 from opentelemetry import propagate
 
 from mmtrace import attributes as names
-from mmtrace._metering import Metering
+from mmtrace._metering import Metering, runtime_metrics
 from mmtrace._metering import build as build_metering
 from mmtrace._version import __version__
 from mmtrace.calls import telemetry
@@ -238,6 +238,8 @@ def _put_in_place(parts: Parts) -> None:
     if parts.logs:
         _feed_logs(parts)
     _capture_logs(parts)
+    if settings.runtime_metrics and settings.metrics_exporter and not settings.disabled:
+        parts.closers.append(runtime_metrics().start())
     _arm(parts)
 
 

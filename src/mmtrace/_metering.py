@@ -145,6 +145,7 @@ class _Builder:
             reader,
             resource=lambda: self.provider.resource,
             health=self.health,
+            extra=[runtime_metrics().collect] if self.settings.runtime_metrics else (),
             preference=preference,
             version=__version__,
         )
@@ -162,6 +163,11 @@ class _Builder:
             with contextlib.suppress(AttributeError):
                 existing.add_metric_reader(reader)
                 self.made.closers.append(partial(existing.remove_metric_reader, reader))
+
+
+def runtime_metrics() -> Any:
+    """Return what is measured of the process itself."""
+    return _load("mmtrace.runtime_metrics.measuring", "runtime_metrics")
 
 
 def _group(settings: Settings, resource: Any, *, pushes: bool) -> str:

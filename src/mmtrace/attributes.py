@@ -209,6 +209,23 @@ GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
 GEN_AI_OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 """content: the messages that the model answered; only while content capture is on."""
 
+CPU_MODE: Final = "cpu.mode"
+"""string: user or system."""
+CPYTHON_GC_GENERATION: Final = "cpython.gc.generation"
+"""int: 0, 1 or 2."""
+HW_ID: Final = "hw.id"
+"""string: of a piece of hardware; of a GPU, its UUID."""
+HW_NAME: Final = "hw.name"
+"""string: what the hardware is called on its host: `gpu0`."""
+HW_MODEL: Final = "hw.model"
+"""string: what its maker calls it."""
+HW_VENDOR: Final = "hw.vendor"
+"""string: its maker."""
+HW_TYPE: Final = "hw.type"
+"""string: gpu."""
+HW_GPU_TASK: Final = "hw.gpu.task"
+"""string: decoder, encoder or general."""
+
 CODE_FILE_PATH: Final = "code.file.path"
 """string: the source file."""
 CODE_FUNCTION_NAME: Final = "code.function.name"
@@ -303,10 +320,6 @@ LABEL_REASON: Final = "reason"
 """label: why spans were dropped."""
 LABEL_GENERATION: Final = "generation"
 """label: the oldest generation that a garbage collection looked at: 0, 1 or 2."""
-HW_ID: Final = "hw.id"
-"""label: the GPU."""
-HW_NAME: Final = "hw.name"
-"""label: what the GPU is called by its maker."""
 METRIC_OVERFLOW: Final = "otel.metric.overflow"
 """label: the one set that takes every measurement beyond the limit of label sets."""
 
@@ -379,15 +392,6 @@ SDK_QUEUE_CAPACITY: Final = Metric("mmtrace.sdk.queue.capacity", "By", "gauge", 
 SDK_SPOOL_SPANS: Final = Metric("mmtrace.sdk.spool.spans", "{span}", "gauge", "Spans that wait on disk.")
 SDK_SPOOL_BYTES: Final = Metric("mmtrace.sdk.spool.bytes", "By", "gauge", "Bytes that wait on disk.")
 
-GC_PAUSE: Final = Metric(
-    "mmtrace.gc.pause", "s", "histogram", "Pauses of the process for garbage collection.",
-    (LABEL_GENERATION,), TIME_BUCKETS,
-)  # fmt: skip
-PROCESS_MEMORY_USAGE: Final = Metric("process.memory.usage", "By", "updown", "Physical memory of the process.")
-PROCESS_MEMORY_LIMIT: Final = Metric("process.memory.limit", "By", "updown", "Memory that the cgroup allows.")
-GPU_MEMORY_USAGE: Final = Metric("hw.gpu.memory.usage", "By", "updown", "Memory of a GPU in use.", (HW_ID, HW_NAME))
-GPU_MEMORY_LIMIT: Final = Metric("hw.gpu.memory.limit", "By", "updown", "Memory of a GPU.", (HW_ID, HW_NAME))
-
 _GEN_AI_BUCKETS: Final = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
 )  # fmt: skip
@@ -396,6 +400,45 @@ GEN_AI_OPERATION_DURATION: Final = Metric(
     (GEN_AI_OPERATION_NAME, GEN_AI_PROVIDER_NAME, GEN_AI_REQUEST_MODEL, SERVER_ADDRESS, SERVER_PORT, ERROR_TYPE),
     _GEN_AI_BUCKETS,
 )  # fmt: skip
+
+GC_PAUSE: Final = Metric(
+    "mmtrace.gc.pause", "s", "histogram", "Duration of garbage collections, in which the whole process stands.",
+    (LABEL_GENERATION,), TIME_BUCKETS,
+)  # fmt: skip
+EVENT_LOOP_LAG: Final = Metric(
+    "mmtrace.event_loop.lag", "s", "histogram", "How late callbacks of asyncio's event loops run.", (), TIME_BUCKETS
+)
+
+PROCESS_MEMORY_USAGE: Final = Metric("process.memory.usage", "By", "updown", "Physical memory that the process holds.")
+PROCESS_MEMORY_LIMIT: Final = Metric(
+    "process.memory.limit", "By", "updown", "Memory at which the control group of the process is full."
+)
+PROCESS_CPU_TIME: Final = Metric("process.cpu.time", "s", "counter", "CPU time of the process.", (CPU_MODE,))
+PROCESS_THREAD_COUNT: Final = Metric("process.thread.count", "{thread}", "updown", "Threads of the process.")
+PROCESS_FILE_DESCRIPTOR_COUNT: Final = Metric(
+    "process.unix.file_descriptor.count", "{file_descriptor}", "updown", "File descriptors that the process has open."
+)
+GC_COLLECTIONS: Final = Metric(
+    "cpython.gc.collections", "{collection}", "counter", "Garbage collections.", (CPYTHON_GC_GENERATION,)
+)
+GC_COLLECTED_OBJECTS: Final = Metric(
+    "cpython.gc.collected_objects", "{object}", "counter", "Objects that were collected.", (CPYTHON_GC_GENERATION,)
+)
+GC_UNCOLLECTABLE_OBJECTS: Final = Metric(
+    "cpython.gc.uncollectable_objects", "{object}", "counter", "Objects that could not be collected.",
+    (CPYTHON_GC_GENERATION,),
+)  # fmt: skip
+_GPU = (HW_ID, HW_NAME, HW_MODEL, HW_VENDOR)
+GPU_UTILIZATION: Final = Metric(
+    "hw.gpu.utilization", "1", "gauge", "Share of time in which the GPU ran a kernel.", (*_GPU, HW_GPU_TASK)
+)
+GPU_MEMORY_USAGE: Final = Metric("hw.gpu.memory.usage", "By", "updown", "Memory of the GPU that is in use.", _GPU)
+GPU_MEMORY_LIMIT: Final = Metric("hw.gpu.memory.limit", "By", "updown", "Memory of the GPU.", _GPU)
+GPU_MEMORY_UTILIZATION: Final = Metric(
+    "hw.gpu.memory.utilization", "1", "gauge", "Share of the GPU's memory that is in use.", _GPU
+)
+HW_ENERGY: Final = Metric("hw.energy", "J", "counter", "Energy that the hardware has used.", (*_GPU, HW_TYPE))
+HW_TEMPERATURE: Final = Metric("hw.temperature", "Cel", "gauge", "Temperature of the hardware.", (*_GPU, HW_TYPE))
 
 _STANDARD_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _HTTP = (HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, ERROR_TYPE, NETWORK_PROTOCOL_VERSION)
@@ -423,5 +466,6 @@ METRICS: Final = (
     MODEL_BATCH_SIZE, CALLS_ACTIVE, MODEL_TOKENS, PIPELINE_DURATION, SDK_SPANS_STARTED, SDK_SPANS_ADOPTED,
     SDK_SPANS_EXPORTED, SDK_SPANS_SAMPLED_OUT, SDK_SPANS_DROPPED, SDK_QUEUE_SPANS, SDK_QUEUE_BYTES, SDK_QUEUE_CAPACITY,
     SDK_SPOOL_SPANS, SDK_SPOOL_BYTES,
+    GC_PAUSE, EVENT_LOOP_LAG,
 )  # fmt: skip
 """Every metric of mmtrace; the standard ones, of HTTP and RPC, go through the OpenTelemetry Metrics API."""

@@ -27,6 +27,7 @@ from mmtrace.calls.pulled import enter_pulled, leave_pulled
 from mmtrace.patching import Instrumentation, Options, Patch, options
 from mmtrace.recording.carriers import Envelope, arrival_of, extract, inject
 from mmtrace.recording.guard import never_raises, report
+from mmtrace.runtime_metrics.loops import loops
 
 __all__ = [
     "Batch",
@@ -57,6 +58,7 @@ __all__ = [
     "get_current_span",
     "inject",
     "leave_pulled",
+    "loops",
     "never_raises",
     "open_call",
     "options",

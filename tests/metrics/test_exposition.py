@@ -58,6 +58,8 @@ IN_PROMETHEUS = {
     "mmtrace.sdk.queue.capacity": "mmtrace_sdk_queue_capacity_bytes",
     "mmtrace.sdk.spool.spans": "mmtrace_sdk_spool_spans",
     "mmtrace.sdk.spool.bytes": "mmtrace_sdk_spool_bytes",
+    "mmtrace.gc.pause": "mmtrace_gc_pause_seconds",
+    "mmtrace.event_loop.lag": "mmtrace_event_loop_lag_seconds",
 }
 
 

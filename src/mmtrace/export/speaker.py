@@ -30,7 +30,7 @@ _PATIENCE: Final = 1.0
 class Source(Protocol):
     """What takes the snapshots of this process; its counters and histograms are totals."""
 
-    has_calls: bool
+    has_totals: bool
 
     def collect(self) -> MetricsData:
         """Return every metric there is."""
@@ -140,7 +140,7 @@ class Speaker:
             ConfigurationError: the port is taken, but not by a process of this service.
         """
         with self._lock:
-            self._stands_back, self._own.has_calls = False, True
+            self._stands_back, self._own.has_totals = False, True
             if self._speaks():
                 try:
                     self._answer()
@@ -153,7 +153,7 @@ class Speaker:
     def step_back(self) -> None:
         """Neither answer nor push until `open`: another configuration of this process tells of its calls."""
         with self._lock:
-            self._stands_back, self._own.has_calls = True, False
+            self._stands_back, self._own.has_totals = True, False
             self._publish()
         self._resign()
 

@@ -104,7 +104,7 @@ class ModelMetrics:
         parts: dict[Line, list[Number | Distribution]] = {}
         for cell in self._cells.copy():
             parts.setdefault(cell.line, []).append(cell)
-        return [_total(line, cells) for line, cells in parts.items()]
+        return [total(line, cells) for line, cells in parts.items()]
 
     def line(self, metric: names.Metric, attributes: _Attributes) -> Line:
         """Return a new time series of `metric`, or the one that takes the overflow where that is one too many."""
@@ -305,7 +305,7 @@ def _given(labels: Iterable[tuple[str, str]]) -> _Attributes:
     return {label: value.encode("utf-8", "replace").decode("utf-8") for label, value in labels if value}
 
 
-def _total(line: Line, cells: Iterable[Number | Distribution]) -> Reading:
+def total(line: Line, cells: Iterable[Number | Distribution]) -> Reading:
     """Return the sum of the cells of one time series."""
     if not line.bounds:
         return Reading(line, value=sum(int(cell.value) for cell in cells if isinstance(cell, Number)))

@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics.export import (
     NumberDataPoint,
     Sum,
 )
+from opentelemetry.util.types import AttributeValue
 
 from mmtrace import attributes as names
 from mmtrace.metrics.aggregator import Reading
@@ -74,8 +75,8 @@ class Health(Protocol):
         ...
 
 
-def of_calls(readings: Iterable[Reading], start: int, now: int) -> Iterator[Metric]:
-    """Yield the metrics of model calls and pipelines; `start` and `now` in nanoseconds since the epoch."""
+def of_readings(readings: Iterable[Reading], start: int, now: int) -> Iterator[Metric]:
+    """Yield the metrics of mmtrace that were measured; `start` and `now` in nanoseconds since the epoch."""
     by_metric: dict[str, list[Reading]] = {}
     for reading in readings:
         by_metric.setdefault(reading.line.metric.name, []).append(reading)
@@ -84,25 +85,22 @@ def of_calls(readings: Iterable[Reading], start: int, now: int) -> Iterator[Metr
         if points and metric.kind == "histogram":
             yield _metric(metric, Histogram([_histogram_point(point, start, now) for point in points], _TOTAL))
         elif points:
-            numbers = [NumberDataPoint(dict(point.line.attributes), start, now, point.value) for point in points]
-            yield _metric(metric, Sum(numbers, _TOTAL, is_monotonic=metric.kind == "counter"))
+            yield of_numbers(metric, [(point.line.attributes, point.value) for point in points], start, now)
 
 
 def of_pipeline(health: Health, start: int, now: int) -> Iterator[Metric]:
     """Yield the metrics of the pipeline; `start` and `now` in nanoseconds since the epoch."""
-    counters = (
+    values = (
         (names.SDK_SPANS_STARTED, health.started),
         (names.SDK_SPANS_ADOPTED, health.adopted),
         (names.SDK_SPANS_EXPORTED, health.exported),
         (names.SDK_SPANS_SAMPLED_OUT, health.sampled_out),
     )
-    for metric, value in counters:
-        yield _metric(metric, Sum([NumberDataPoint({}, start, now, value)], _TOTAL, is_monotonic=True))
-    dropped = [
-        NumberDataPoint({names.LABEL_REASON: reason}, start, now, spans) for reason, spans in health.dropped.items()
-    ]
-    if dropped:
-        yield _metric(names.SDK_SPANS_DROPPED, Sum(dropped, _TOTAL, is_monotonic=True))
+    for metric, value in values:
+        yield of_numbers(metric, [({}, value)], start, now)
+    if health.dropped:
+        dropped = [({names.LABEL_REASON: reason}, spans) for reason, spans in health.dropped.items()]
+        yield of_numbers(names.SDK_SPANS_DROPPED, dropped, start, now)
     gauges = (
         (names.SDK_QUEUE_SPANS, health.queue_spans),
         (names.SDK_QUEUE_BYTES, health.queue_bytes),
@@ -111,7 +109,17 @@ def of_pipeline(health: Health, start: int, now: int) -> Iterator[Metric]:
         (names.SDK_SPOOL_BYTES, health.spool_bytes),
     )
     for metric, value in gauges:
-        yield _metric(metric, Gauge([NumberDataPoint({}, start, now, value)]))
+        yield of_numbers(metric, [({}, value)], start, now)
+
+
+def of_numbers(
+    metric: names.Metric, values: Iterable[tuple[Mapping[str, AttributeValue], float]], start: int, now: int
+) -> Metric:
+    """Return a metric whose points are `values` by their attributes; times in nanoseconds since the epoch."""
+    points = [NumberDataPoint(dict(attributes), start, now, value) for attributes, value in values]
+    if metric.kind == "gauge":
+        return _metric(metric, Gauge(points))
+    return _metric(metric, Sum(points, _TOTAL, is_monotonic=metric.kind == "counter"))
 
 
 def _metric(metric: names.Metric, data: Histogram | Sum | Gauge) -> Metric:

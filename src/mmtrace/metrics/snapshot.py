@@ -17,7 +17,7 @@ from opentelemetry.util.types import AttributeValue
 from mmtrace import attributes as names
 from mmtrace.metrics.aggregator import ModelMetrics
 from mmtrace.metrics.forks import start_over_in_children
-from mmtrace.metrics.points import Health, of_calls, of_pipeline
+from mmtrace.metrics.points import Health, of_pipeline, of_readings
 from mmtrace.metrics.reader import OnDemandReader
 from mmtrace.metrics.temporality import Deltas, Preference
 from mmtrace.recording.guard import report
@@ -68,8 +68,8 @@ class Snapshots:
         self._extra = extra
         self._preference = preference
         self._scope = InstrumentationScope(names.SCOPE, version, names.SCHEMA_URL)
-        self.has_calls = True
-        """Whether model calls are in it; not where another configuration of this process tells of them."""
+        self.has_totals = True
+        """Whether calls and `extra` are in it; not where another configuration of this process tells of them."""
         self.start_over()
         start_over_in_children(self)
 
@@ -103,8 +103,7 @@ class Snapshots:
 
     def _own(self, now: int) -> list[Metric]:
         start = self._model_metrics.start_time
-        readings = self._model_metrics.read() if self.has_calls else ()
-        metrics = [*of_calls(readings, start, now), *self._extras()]
+        metrics = [*of_readings(self._model_metrics.read(), start, now), *self._extras()] if self.has_totals else []
         observed = list(of_pipeline(self._health(), start, now)) if self._health else []
         if self._preference != "cumulative":
             metrics = self._deltas.of(metrics)

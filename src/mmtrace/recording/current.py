@@ -1,7 +1,7 @@
 """What is current in this thread or task: the API's context, switched at little cost and without a log line."""
 
 from collections.abc import Callable
-from contextvars import Token
+from contextvars import Token, copy_context
 from typing import Final
 
 from opentelemetry import context as context_api
@@ -24,6 +24,15 @@ attach: Final[Callable[[Context], Token[Context]]] = _variable.set if _variable 
 """Make a context current; the token is for `detach`."""
 
 _reset: Final[Callable[[Token[Context]], None]] = _variable.reset if _variable else _runtime.detach
+
+
+def current_in_collection() -> Context | None:
+    """Return the current context inside a garbage collection, None where it cannot be known there.
+
+    Up to Python 3.11 a collection may run inside `ContextVar.reset`, and what `ContextVar.get` then remembers is freed
+    when the reset goes on: the next `get` ends the process. A copy of all variables is read without such memory.
+    """
+    return copy_context().get(_variable) if _variable else None
 
 
 def detach(token: Token[Context]) -> None:

@@ -265,6 +265,12 @@ class Settings:
         "Where these processes leave their snapshots, each user in a folder below; the system's folder for temporary "
         "files by default.",
     )
+    runtime_metrics: bool = setting(
+        True,
+        FLAG,
+        [],
+        "Whether memory, CPU, threads, open files, garbage collections, event loops and GPUs are measured.",
+    )
     temporality: str = setting(
         "cumulative",
         choice("cumulative", "delta", "lowmemory"),

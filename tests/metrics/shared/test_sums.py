@@ -46,6 +46,14 @@ def test_gauges_and_what_is_of_a_process_stay_apart(measured, said):
     }
 
 
+def test_hardware_that_all_processes_see_is_not_summed(measured, said):
+    two, three = (measured.by(pid, measured.updown("hw.gpu.memory.usage", 20)) for pid in (2, 3))
+    assert said(shown(Sums(MetricsData([])), two, three)) == {
+        ("hw.gpu.memory.usage", ("process.pid", 2)): 20,
+        ("hw.gpu.memory.usage", ("process.pid", 3)): 20,
+    }
+
+
 def test_all_processes_are_one_instance_of_the_service(measured):
     found = shown(
         Sums(MetricsData([])),

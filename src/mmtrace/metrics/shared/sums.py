@@ -1,7 +1,8 @@
 """The sum of the snapshots of many processes.
 
 Counters and histograms are summed over all processes, dead ones included. Sums that go up and down are summed over the
-living. What cannot be summed (gauges, and what is of the process by its name) stays apart, with the id of its process.
+living. What cannot be summed (gauges, and what is of a process or of hardware by its name) stays apart, with the id of
+its process.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +26,8 @@ from mmtrace.metrics.shared.addition import Point, add, zero
 from mmtrace.metrics.snapshot import service_attributes
 from mmtrace.metrics.temporality import identity
 
-_PROCESS: Final = "process."
+_APART: Final = ("process.", "hw.")
+"""How names begin of what is each process's own, or the same hardware seen by all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def _is_total(kind: _Kind) -> bool:
 
 
 def _stays_apart(kind: _Kind) -> bool:
-    return kind.type is Gauge or kind.name.startswith(_PROCESS)
+    return kind.type is Gauge or kind.name.startswith(_APART)
 
 
 def _metrics(data: MetricsData) -> Iterator[tuple[_Kind, Metric]]:
