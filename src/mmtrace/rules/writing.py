@@ -21,7 +21,7 @@ def objectives_file(objectives: Objectives) -> str:
     _add(services, "gen_ai", objectives.api_models, objectives.api_defaults)
     buckets = {"latency_buckets": list(objectives.latency_buckets)} if objectives.latency_buckets else {}
     data = {**buckets, "services": services}
-    return _HEAD + yaml.safe_dump(data, sort_keys=False, width=120, allow_unicode=True)
+    return _HEAD + yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
 
 
 def _add(
