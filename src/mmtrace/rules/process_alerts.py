@@ -81,6 +81,14 @@ def _telemetry() -> Iterator[Alert]:
         "The receiver is slower than the service, or away. What does not fit is dropped and counted.",
         "2m",
     )
+    yield Alert(
+        "MMTraceSpansOnDisk",
+        f"max by ({_PROCESS}) ({series(names.SDK_SPOOL_SPANS)}) > 0",
+        "ticket",
+        "{{ $labels.job }} ({{ $labels.instance }}): {{ $value | humanize }} spans have waited on disk for 15 minutes",
+        "The receiver is away. Nothing is lost until the spool is full. `mmtrace doctor` says what is wrong.",
+        "15m",
+    )
 
 
 def _collector() -> Iterator[Alert]:

@@ -53,8 +53,8 @@ def _queues() -> Row:
         [
             Panel("Share of the queue in use", [Query(share, "{{job}} {{instance}}")], "percentunit", limit=0.8),
             Panel("Spans that wait", [Query(most(names.SDK_QUEUE_SPANS), "{{job}} {{instance}}")]),
+            Panel("Spans that wait on disk", [Query(most(names.SDK_SPOOL_SPANS), "{{job}} {{instance}}")]),
         ],
-        columns=2,
     )
 
 
