@@ -28,9 +28,9 @@ _METHODS = {
 class Receiver:
     """Collects bodies by path; read them when the sender has ended."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         self.bodies = {path: [] for path in _REQUESTS}
-        self._http = _Server(self)
+        self._http = _Server(self, port)
         self._pool = futures.ThreadPoolExecutor(2)
         self._grpc = grpc.server(self._pool)
         self._grpc.add_generic_rpc_handlers((_Handlers(self),))
@@ -95,8 +95,8 @@ class Receiver:
 
 
 class _Server(ThreadingHTTPServer):
-    def __init__(self, receiver):
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, receiver, port):
+        super().__init__(("127.0.0.1", port), _Handler)
         self.receiver = receiver
 
 

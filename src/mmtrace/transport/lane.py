@@ -187,8 +187,11 @@ class Lane:
 
     def move_all_to_disk(self, max_items: int, max_bytes: int) -> None:
         """Keep on disk alone what waits in memory, until there is nothing more or it fails."""
+        max_bytes = min(max_bytes, self.spool.at_once) if self.spool is not None else max_bytes
         while (batch := self._any_batch(max_items, max_bytes)) is not None:
-            if not self.move_to_disk(batch):
+            if batch.in_memory and batch.size > max_bytes and len(batch.items) > 1:
+                self.give_back(batch.halves())
+            elif not self.move_to_disk(batch):
                 self.give_back([batch])
                 return
 

@@ -63,9 +63,14 @@ class Spool:
         """Bytes of the batches on disk."""
         return 0 if self._file is None else self._file.bytes
 
+    @property
+    def at_once(self) -> int:
+        """How many bytes to store at once at the most."""
+        return self._folder.part
+
     def store(self, batch: Batch) -> bool:
         """Keep a copy of a batch, and tell it where that is; False where it cannot be kept."""
-        return bool(self.is_on and batch.size <= self._folder.most and self._do(lambda: self._store(batch)))
+        return self.is_on and bool(self._do(lambda: self._store(batch)))
 
     def take(self, max_items: int, max_bytes: int) -> Batch | None:
         """Return what can be sent in one request, by turns the oldest and the newest, so that neither waits long."""
@@ -157,11 +162,11 @@ class Spool:
         )
 
     def _store(self, batch: Batch) -> bool:
-        bodies = batch.bodies(self._folder.row_bytes)
-        size = sum(len(body) for _, body in bodies)
         file = self._file or self._begin()
-        if not self._has_room(file, size):
+        if not self._has_room(file, batch.size):
+            self._say_full()
             return False
+        bodies = batch.bodies(self._folder.row_bytes)
         batch.numbers, batch.file = file.append(bodies), file
         return True
 
@@ -193,11 +198,14 @@ class Spool:
     def _made_way(self, lost: int) -> None:
         if lost:
             self._ledger.unspool(lost, 0, "spool_full")
-            report_loss(
-                f"spool_full {self._folder.path}",
-                f"{self._folder.path} is full, or what is there too old: the oldest make way and are counted; "
-                "the receiver is away or too slow, or MMTRACE_SPOOL_MAX_BYTES or MMTRACE_SPOOL_MAX_AGE is too small",
-            )
+            self._say_full()
+
+    def _say_full(self) -> None:
+        report_loss(
+            f"spool_full {self._folder.path}",
+            f"{self._folder.path} or its disk is full, or what is there too old: the oldest make way and are counted; "
+            "the receiver is away or too slow, or MMTRACE_SPOOL_MAX_BYTES or MMTRACE_SPOOL_MAX_AGE is too small",
+        )
 
     def _take(self, max_items: int, max_bytes: int) -> Batch | None:
         file = self._file

@@ -25,7 +25,6 @@ SUFFIX: Final = ".db"
 WAL: Final = "-wal"
 DAMAGED: Final = ".damaged"
 _PRIVATE: Final = 0o600
-_PRIVATE_FOLDER: Final = 0o700
 _VERSION: Final = 1
 _PAGE: Final = 4096
 _FEWEST_PAGES, _MOST_PAGES = 16, 1000
@@ -57,8 +56,7 @@ class SpoolFile:
 
     @classmethod
     def create(cls, folder: Path, label: str, wal_bytes: int) -> "SpoolFile":
-        """Return a new file in `folder`, which is made where it is missing; only its owner may read either."""
-        folder.mkdir(_PRIVATE_FOLDER, parents=True, exist_ok=True)
+        """Return a new file in `folder` that only its owner may read."""
         path = folder / f"{label}-{uuid.uuid4().hex}{SUFFIX}"
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE))
         return cls(path, wal_bytes)
@@ -82,15 +80,28 @@ class SpoolFile:
         return self.path.stat().st_size
 
     def append(self, bodies: Iterable[tuple[int, bytes]]) -> list[int]:
-        """Keep bodies, each with its count of items, at once or not at all; returns their numbers."""
-        moment, number = self._time(), self._next
-        rows = [(number + at, moment, count, len(body), body) for at, (count, body) in enumerate(bodies)]
-        with self._writing():
-            self._connection.executemany("INSERT INTO batch VALUES (?, ?, ?, ?, ?)", rows)
-        self._next += len(rows)
-        self.items += sum(row[2] for row in rows)
-        self.bytes += sum(row[3] for row in rows)
-        return [row[0] for row in rows]
+        """Keep bodies, each with its count of items, one after the other; returns their numbers.
+
+        Where one fails, those before it are forgotten again.
+        """
+        numbers: list[int] = []
+        try:
+            for count, body in bodies:
+                with self._writing():
+                    self._insert(count, body)
+                numbers.append(self._next)
+                self._next += 1
+        except sqlite3.Error:
+            if numbers:
+                self.doom(numbers)
+            raise
+        return numbers
+
+    def _insert(self, count: int, body: bytes) -> None:
+        row = (self._next, self._time(), count, len(body), body)
+        self._connection.execute("INSERT INTO batch VALUES (?, ?, ?, ?, ?)", row)
+        self.items += count
+        self.bytes += len(body)
 
     def read(self, max_items: int, max_bytes: int, *, newest: bool) -> list[Row]:
         """Return the oldest or the newest batches within both bounds, but at least one, in order of age.

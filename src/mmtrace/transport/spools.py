@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 from mmtrace.transport.signals import Signal
 from mmtrace.transport.spool_file import DAMAGED, SUFFIX, WAL, SpoolFile, Taken
 
+_PRIVATE: Final = 0o700
 _TRIES: Final = 3
-_SPARE: Final = 4
 _LARGEST_ROW: Final = 1 << 18
 _PARTS: Final = 16
 """A row, and what SQLite has not yet moved into the file, are at most such a part of the folder's bound each."""
@@ -26,22 +26,38 @@ class _Entry(NamedTuple):
 class Folder:
     """Files of batches in `path`, together at most `max_bytes` large; what is older than `max_age` seconds goes.
 
-    Processes share it without knowing each other: each holds its own file, and takes over those that nobody holds.
+    A disk that is almost full is a smaller bound. Processes share the folder without knowing each other: each holds a
+    file of its own, and takes over those that nobody holds.
     """
 
     def __init__(self, path: Path, *, max_bytes: int, max_age: float) -> None:
         self.path = path
         self.max_age = max_age
         self._max_bytes = max_bytes
-        self.most = max_bytes - max_bytes // _SPARE
-        self._part = max(1, max_bytes // _PARTS)
-        self.row_bytes = min(self._part, _LARGEST_ROW)
+
+    @property
+    def part(self) -> int:
+        """How many bytes to write at once at the most."""
+        return max(1, min(self._max_bytes, self._free()) // _PARTS)
+
+    @property
+    def row_bytes(self) -> int:
+        """How large a batch is on disk at the most."""
+        return min(self.part, _LARGEST_ROW)
+
+    def _free(self) -> int:
+        try:
+            disk = os.statvfs(self.path)
+        except OSError:
+            return self._max_bytes
+        return disk.f_bavail * disk.f_frsize
 
     def create(self, signal: Signal) -> SpoolFile:
-        """Return a new file. Raises OSError, sqlite3.Error and Taken."""
+        """Return a new file, in a folder that only its owner may read. Raises OSError, sqlite3.Error and Taken."""
+        self.path.mkdir(_PRIVATE, parents=True, exist_ok=True)
         for _ in range(_TRIES):  # another process may take an empty file for one that was left behind
             with contextlib.suppress(Taken):
-                return SpoolFile.create(self.path, signal.label, self._part)
+                return SpoolFile.create(self.path, signal.label, self.part)
         raise Taken("every new file was taken at once")
 
     def left_behind(self, signal: Signal) -> Iterator[Path]:
@@ -52,17 +68,19 @@ class Folder:
 
     def open(self, path: Path) -> SpoolFile:
         """Return a file that is there. Raises Taken where another process holds it; sqlite3.Error."""
-        return SpoolFile(path, self._part)
+        return SpoolFile(path, self.part)
 
     def allowance(self, held: Path) -> int:
         """Return how many bytes of batches the file at `held` may have: what others leave, at least a fair share.
 
-        Some of the bound is left for what SQLite needs beside the batches themselves.
+        Some of the bound, and more of the disk, is left for what SQLite needs beside the batches themselves.
         """
-        others = [entry for entry in self._entries() if not entry.path.name.startswith(held.name)]
-        files = 1 + sum(entry.path.suffix == SUFFIX for entry in others)
-        left = max(self._max_bytes - sum(entry.size for entry in others), self._max_bytes // files)
-        return left - left // _SPARE
+        entries = self._entries()
+        own = sum(entry.size for entry in entries if entry.path.name.startswith(held.name))
+        others = sum(entry.size for entry in entries) - own
+        files = sum(entry.path.suffix == SUFFIX for entry in entries)
+        share = max(self._max_bytes - others, self._max_bytes // max(files, 1))
+        return min(share * 3 // 4, (own + self._free()) * 5 // 8)
 
     def tidy(self) -> None:
         """Remove what has become useless: damaged files that are too old, and logs whose file is gone."""
