@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/demo
+UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/demo --ignore=tests/backends
 
 .DEFAULT_GOAL := help
 
@@ -37,7 +37,14 @@ system-packages:  ## the programs that the tests run: Chromium and a Redis serve
 	@bash tests/install_system_packages.sh
 
 test: $(STAMP) system-packages  ## set up and run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --ignore=tests/backends $(ARGS)
+
+backends:  ## get the real Collector, Jaeger, Prometheus and Alertmanager, whatever of them is missing (needs Go)
+	$(PYTHON) tests/backends/programs.py $(ARGS)
+
+test-backends: $(STAMP)  ## get the real backends, and run the tests on them
+	$(PYTHON) tests/backends/programs.py
+	$(BIN)/python -m pytest tests/backends $(ARGS)
 
 test-pythons: $(STAMP)  ## the unit tests on every supported Python, and on the oldest and newest OpenTelemetry
 	bash tests/pythons.sh $(UNIT_TESTS)
@@ -45,4 +52,4 @@ test-pythons: $(STAMP)  ## the unit tests on every supported Python, and on the 
 bench: $(STAMP)  ## the benchmarks, against the stock SDK
 	for program in span_cost import_time serve_ingest; do $(BIN)/python benchmarks/$$program.py || exit 1; done
 
-.PHONY: help setup demo check format system-packages test test-pythons bench
+.PHONY: help setup demo check format system-packages test backends test-backends test-pythons bench

@@ -50,6 +50,10 @@ class Receiver:
         self._grpc.stop(None).wait()
         self._pool.shutdown()
 
+    def accept(self, path, body, headers):
+        """Return the status that a body gets over HTTP; what is accepted is kept."""
+        return 200
+
     @property
     def environment(self):
         return {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": self.url}
@@ -105,10 +109,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
+        headers = {name: self.headers[name] for name in ("Content-Type", "Content-Encoding") if name in self.headers}
+        status = self.server.receiver.accept(self.path, body, headers)
+        if headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
-        self.server.receiver.bodies[self.path].append(body)
-        self.send_response(200)
+        if status == 200:
+            self.server.receiver.bodies[self.path].append(body)
+        self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -1,0 +1,100 @@
+"""Every file of collector-config/ is loaded by its own program; one that none can load says so in the README."""
+
+import fnmatch
+import os
+import subprocess
+
+import pytest
+import yaml
+
+from backends.programs import program
+from backends.running import CONFIG, executable
+
+FILES = sorted(path.relative_to(CONFIG).as_posix() for path in CONFIG.rglob("*") if path.is_file())
+NEWER_JAEGER = ("ttl",)
+"""Options of ClickHouse that came after the Jaeger that is built here."""
+
+
+def accepts(command, **more):
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, **more)
+    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def collector(*files):
+    arguments = [word for file in files for word in ("--config", CONFIG / file)]
+    accepts([executable("otelcol"), "validate", *arguments], env={**os.environ, "NODE_NAME": "node-1"})
+
+
+def over_agent(file):
+    collector("collector-agent.yaml", file)
+
+
+def over_gateway(file):
+    collector("collector-gateway.yaml", file)
+
+
+def jaeger(file):
+    accepts([executable("jaeger"), "validate", "--config", CONFIG / file])
+
+
+def newer_jaeger(file, folder):
+    config = yaml.safe_load((CONFIG / file).read_text())
+    for option in NEWER_JAEGER:
+        del config["extensions"]["jaeger_storage"]["backends"]["clickhouse"]["clickhouse"][option]
+    (folder / file).write_text(yaml.safe_dump(config))
+    jaeger(folder / file)
+
+
+def prometheus(file):
+    accepts([executable("promtool"), "check", "config", CONFIG / file])
+
+
+def alertmanager(file):
+    accepts([executable("amtool"), "check-config", CONFIG / file])
+
+
+def builder(file):
+    components = yaml.safe_load(accepts([executable("otelcol"), "components"]))
+    assert components["buildinfo"]["version"] == program("otelcol").version
+    listed = yaml.safe_load((CONFIG / file).read_text())
+    kinds = ("receivers", "processors", "exporters", "connectors", "extensions")
+    assert {kind: len(components[kind]) for kind in kinds} == {kind: len(listed[kind]) for kind in kinds}
+
+
+CHECKS = {
+    "builder.yaml": builder,
+    "collector-*.yaml": collector,
+    "agent-*.yaml": over_agent,
+    "gateway-*.yaml": over_gateway,
+    "jaeger-all-in-one.yaml": jaeger,
+    "jaeger-opensearch.yaml": jaeger,
+    "prometheus*.yml": prometheus,
+    "alertmanager.yml": alertmanager,
+}
+"""Which program checks which file; the others are checked by tests of their own, or named as unchecked."""
+ELSEWHERE = {"README.md", "jaeger-clickhouse.yaml"}
+
+
+def check_of(file):
+    return next((check for pattern, check in CHECKS.items() if fnmatch.fnmatch(file, pattern)), None)
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if check_of(file)])
+def test_its_own_program_accepts(file):
+    check_of(file)(file)
+
+
+def test_the_built_jaeger_accepts_the_file_of_a_newer_one_but_for_what_is_new(tmp_path):
+    newer_jaeger("jaeger-clickhouse.yaml", tmp_path)
+
+
+def test_a_file_that_no_program_checks_is_named_in_the_readme():
+    _, _, unchecked = (CONFIG / "README.md").read_text().partition("## Not checked by a program")
+    orphans = [file for file in FILES if not check_of(file) and file not in ELSEWHERE and f"`{file}`" not in unchecked]
+    assert orphans == []
+
+
+def test_every_combination_of_the_gateways_files_is_accepted():
+    collector("collector-gateway.yaml", "gateway-keep-all.yaml", "gateway-scrape.yaml", "gateway-kafka.yaml")

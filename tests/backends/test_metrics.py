@@ -1,0 +1,73 @@
+"""The demo's metrics in a real Prometheus, pushed and scraped: counted right, with exemplars that lead somewhere."""
+
+import pytest
+
+from backends.running import until
+from backends.stack import MODELS
+from mmtrace import attributes as names
+
+DURATION = "mmtrace_model_call_duration_seconds"
+CHAINS = pytest.mark.parametrize("chain", ["sampled", "whole"], ids=["by OTLP", "by scraping"])
+
+
+@pytest.fixture
+def prometheus(demo, chain, request):
+    return request.getfixturevalue(chain).prometheus
+
+
+@CHAINS
+def test_calls_are_counted_as_the_client_counted_them(demo, prometheus):
+    counted = demo.report["models"]
+    until(
+        lambda: prometheus.by_model(f"sum by (model) ({DURATION}_count)") == counted, 60, f"calls by model: {counted}"
+    )
+
+
+@CHAINS
+def test_every_series_says_its_job_and_instance(demo, prometheus):
+    found = prometheus.ask(f"{DURATION}_count")
+    assert {labels["job"] for labels, _ in found} == {"digit-reader", "digit-checker", "digit-narrator"}
+    assert all(labels["instance"] for labels, _ in found)
+    assert not any("exported_job" in labels for labels, _ in found)
+
+
+@CHAINS
+def test_every_bucket_holds_the_calls_whose_spans_are_that_short(demo, prometheus):
+    spans = [span for trace in demo.traces.values() for span in trace.spans]
+    for model, name in MODELS.items():
+        durations = [span.duration for span in spans if span.name == name]
+        buckets = prometheus.ask(f'sum by (le) ({DURATION}_bucket{{model="{model}"}})')
+        counted = {float(labels["le"]): count for labels, count in buckets}
+        assert counted == {bound: sum(duration <= bound for duration in durations) for bound in counted}
+        assert len(counted) == len(names.TIME_BUCKETS) + 1
+
+
+@CHAINS
+def test_spans_are_counted_before_any_is_left_out(demo, prometheus):
+    calls = 'sum(traces_span_metrics_calls_total{span_name="classify digit-checker"})'
+    until(lambda: [value for _, value in prometheus.ask(calls)] == [demo.report["requests"]], 60)
+
+
+@CHAINS
+def test_the_service_graph_knows_who_calls_whom(demo, prometheus):
+    edges = until(lambda: prometheus.ask("sum by (client, server) (traces_service_graph_request_total)"), 60)
+    assert {("gateway", "digit-reader"), ("gateway", "digit-checker")} <= {
+        (labels["client"], labels["server"]) for labels, _ in edges
+    }
+
+
+@CHAINS
+def test_an_exemplar_leads_to_a_trace_that_jaeger_holds(demo, kept, chosen, prometheus, chain, request):
+    jaeger = request.getfixturevalue(chain).jaeger
+    exemplars = prometheus.exemplars('{__name__=~"mmtrace_.+"}')
+    assert {series["model"] for series, _ in exemplars if "model" in series} == set(demo.report["models"])
+    for series, exemplar in exemplars:
+        trace_id, span_id = int(exemplar["labels"]["trace_id"], 16), int(exemplar["labels"]["span_id"], 16)
+        assert jaeger.has(trace_id), series
+        assert span_id in demo.traces[trace_id].by_id
+
+
+@CHAINS
+def test_no_span_was_dropped_on_the_way(demo, prometheus):
+    assert sum(value for _, value in prometheus.ask("mmtrace_sdk_spans_dropped_total")) == 0
+    assert sum(value for _, value in prometheus.ask("mmtrace_sdk_spans_exported_total")) > 0
