@@ -17,7 +17,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from mmtrace.errors import ConfigurationError
-from mmtrace.export.prometheus import PrometheusServer, asgi_app, wsgi_app
+from mmtrace.export.prometheus import PrometheusServer
+from mmtrace.export.prometheus_page import asgi_app, wsgi_app
 from mmtrace.metrics import ModelMetrics
 from mmtrace.metrics.reader import OnDemandReader
 from mmtrace.metrics.snapshot import Snapshots
@@ -217,7 +218,9 @@ def test_the_wsgi_application_answers_as_the_server_does(serve, snapshots):
     environ = {"HTTP_ACCEPT": OPENMETRICS, "QUERY_STRING": ""}
     setup_testing_defaults(environ)
     started = []
-    result = validator(wsgi_app(snapshots))(environ, lambda status, headers: started.append((status, dict(headers))))
+    result = validator(wsgi_app(lambda: snapshots))(
+        environ, lambda status, headers: started.append((status, dict(headers)))
+    )
     body = b"".join(result)
     result.close()
     ((status, headers),) = started
@@ -232,7 +235,7 @@ def test_the_wsgi_application_refuses_to_write(snapshots):
     environ = {"REQUEST_METHOD": "DELETE"}
     setup_testing_defaults(environ)
     started = []
-    assert b"".join(wsgi_app(snapshots)(environ, lambda *given: started.append(given))) == b""
+    assert b"".join(wsgi_app(lambda: snapshots)(environ, lambda *given: started.append(given))) == b""
     assert started == [("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Length", "0")])]
 
 
@@ -252,7 +255,7 @@ async def ask(app, method="GET", headers=()):
 
 def test_the_asgi_application_answers_as_the_server_does(serve, snapshots):
     async def main():
-        status, headers, body = await ask(asgi_app(snapshots), headers=[(b"accept", OPENMETRICS.encode())])
+        status, headers, body = await ask(asgi_app(lambda: snapshots), headers=[(b"accept", OPENMETRICS.encode())])
         await asyncio.get_running_loop().shutdown_default_executor()
         return status, headers, body
 
@@ -265,7 +268,7 @@ def test_the_asgi_application_answers_as_the_server_does(serve, snapshots):
 
 
 async def test_the_asgi_application_refuses_to_write(snapshots):
-    assert (await ask(asgi_app(snapshots), "DELETE"))[0] == 405
+    assert (await ask(asgi_app(lambda: snapshots), "DELETE"))[0] == 405
 
 
 async def test_the_asgi_application_may_be_the_only_one_of_a_server(snapshots):
@@ -278,5 +281,5 @@ async def test_the_asgi_application_may_be_the_only_one_of_a_server(snapshots):
     async def send(message):
         answered.append(message["type"])
 
-    await asgi_app(snapshots)({"type": "lifespan"}, receive, send)
+    await asgi_app(lambda: snapshots)({"type": "lifespan"}, receive, send)
     assert answered == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

@@ -286,3 +286,17 @@ class TestGrowth:
 GAUGES = (
     names.SDK_QUEUE_SPANS, names.SDK_QUEUE_BYTES, names.SDK_QUEUE_CAPACITY, names.SDK_SPOOL_SPANS, names.SDK_SPOOL_BYTES
 )  # fmt: skip
+
+
+def test_callbacks_that_take_longer_than_the_limit_are_left_out_and_totals_stay_what_they_were(model_metrics, provider):
+    reader = OnDemandReader(timeout=10)
+    meter = provider(reader).get_meter("shop")
+    meter.create_counter("orders").add(3)
+    meter.create_observable_gauge("slow", [lambda _: [Observation(1)]])
+    snapshots = Snapshots(model_metrics, reader, resource=resource)
+    assert ("shop", "orders") in metrics_of(snapshots.collect())
+    reader._timeout = 0
+    found = metrics_of(snapshots.collect())
+    assert found["shop", "orders"].data.data_points[0].value == 3
+    assert (names.SCOPE, names.CALL_DURATION.name) in found
+    assert guard.faults["metrics.reader"] == 1

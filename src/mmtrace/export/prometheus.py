@@ -1,132 +1,23 @@
-"""The endpoint that Prometheus scrapes: a server of its own, or an application for the service's own server."""
+"""The endpoint that Prometheus scrapes, on a port of its own."""
 
-import asyncio
 import functools
-import gzip
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+import time
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Any, Final, Protocol, TypeAlias
-
-from opentelemetry.sdk.metrics.export import MetricsData
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import Metric as Family
-from prometheus_client.exposition import choose_encoder, generate_latest, gzip_accepted
+from typing import Any, Final
 
 from mmtrace.errors import ConfigurationError
-from mmtrace.metrics.exposition import families
+from mmtrace.export.prometheus_page import Page, Source
 from mmtrace.metrics.forks import start_over_in_children
 from mmtrace.recording.guard import report
 
-PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
-"""The type of the text format that every Prometheus reads."""
-
 _PATIENCE: Final = 10.0
-"""Seconds that a client may take for its request, and a stop for its last answers."""
-
-_Headers: TypeAlias = list[tuple[str, str]]
-_Wsgi: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-_Asgi: TypeAlias = Callable[[Mapping[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
-
-
-class Source(Protocol):
-    """What takes the snapshots; its counters and histograms are totals."""
-
-    def collect(self) -> MetricsData:
-        """Return every metric there is."""
-        ...
-
-
-class Page:
-    """The metrics of `source` as Prometheus asks for them: text or OpenMetrics, which has the exemplars, and gzip."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(self)
-
-    def collect(self) -> Iterator[Family]:
-        """Yield the metric families; this is what makes it a collector of `prometheus-client`."""
-        yield from families(self._source.collect())
-
-    def render(self, accept: str, accept_encoding: str) -> tuple[_Headers, bytes]:
-        """Return headers and body for what a request accepts; what it writes there in error gets plain text."""
-        try:
-            encoder, content_type = choose_encoder(accept)
-        except Exception:
-            encoder, content_type = generate_latest, PLAIN
-        body = encoder(self._registry)
-        headers = [("Content-Type", content_type)]
-        if gzip_accepted(accept_encoding):
-            body = gzip.compress(body, mtime=0)
-            headers.append(("Content-Encoding", "gzip"))
-        return [*headers, ("Content-Length", str(len(body)))], body
-
-
-def wsgi_app(source: Source) -> _Wsgi:
-    """Return a WSGI application that answers every path with the metrics of `source`."""
-    page = Page(source)
-
-    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        method = environ.get("REQUEST_METHOD", "GET")
-        if method not in {"GET", "HEAD"}:
-            start_response("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Length", "0")])
-            return [b""]
-        headers, body = page.render(environ.get("HTTP_ACCEPT", ""), environ.get("HTTP_ACCEPT_ENCODING", ""))
-        start_response("200 OK", headers)
-        return [b"" if method == "HEAD" else body]
-
-    return application
-
-
-def asgi_app(source: Source) -> _Asgi:
-    """Return an ASGI application that answers every path with the metrics of `source`.
-
-    Under asyncio the page is made in a thread, so that the requests of the service do not wait for it.
-    """
-    page = Page(source)
-
-    async def application(scope: Mapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-        if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
-        elif scope["type"] != "http":
-            raise ValueError(f"the metrics are no {scope['type']}: ask for them by HTTP")
-        elif scope["method"] not in {"GET", "HEAD"}:
-            await _respond(send, 405, [("Allow", "GET, HEAD"), ("Content-Length", "0")], b"")
-        else:
-            headers, body = await _in_thread(
-                lambda: page.render(_header(scope, b"accept"), _header(scope, b"accept-encoding"))
-            )
-            await _respond(send, 200, headers, b"" if scope["method"] == "HEAD" else body)
-
-    return application
-
-
-async def _lifespan(receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-    for phase in ("startup", "shutdown"):
-        await receive()
-        await send({"type": f"lifespan.{phase}.complete"})
-
-
-async def _respond(send: Callable[..., Any], status: int, headers: _Headers, body: bytes) -> None:
-    encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _in_thread(render: Callable[[], tuple[_Headers, bytes]]) -> tuple[_Headers, bytes]:
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return render()
-    return await loop.run_in_executor(None, render)
-
-
-def _header(scope: Mapping[str, Any], name: bytes) -> str:
-    return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key.lower() == name)
+"""Seconds that a client may take for its request."""
+_LAST_ANSWERS: Final = 1.0
+"""Seconds that a stop waits for the answers under way."""
 
 
 class PrometheusServer:
@@ -146,11 +37,11 @@ class PrometheusServer:
         start_over_in_children(self)
 
     def close(self) -> None:
-        """Stop answering and free the port; answers under way get some seconds."""
+        """Stop answering and free the port; answers under way get a second."""
         server, self._server = self._server, None
         if server is not None:
             server.wake_and_end()
-            self._thread.join(_PATIENCE)
+            self._thread.join(_LAST_ANSWERS)
             server.server_close()
 
     def start_over(self) -> None:
@@ -231,8 +122,9 @@ class _Server(ThreadingMixIn, TCPServer):
     def server_close(self) -> None:
         """Free the port and wait for the answers under way, but not for ever."""
         super().server_close()
+        deadline = time.monotonic() + _LAST_ANSWERS
         for thread in list(self._answering):
-            thread.join(_PATIENCE)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Report instead of printing: a client that went away is no news."""

@@ -5,7 +5,8 @@ The others write their snapshots into the folder that all share, and wait for it
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from opentelemetry.sdk.metrics.export import MetricsData, NumberDataPoint
@@ -69,6 +70,7 @@ class Speaker:
         self._folder = folder
         self._instance = instance
         self._listen = listen
+        self._ends = False
         self._closed = False
         self._stands_back = False
         self.start_over()
@@ -87,6 +89,8 @@ class Speaker:
         """Return the sums over all processes, dead ones included; the others are a second behind."""
         with self._lock:
             own = self._publish()
+            if not own.resource_metrics:
+                return self._last or own
             try:
                 self._last = self._folder.total(own, self._instance)
             except TimeoutError as error:
@@ -107,26 +111,29 @@ class Speaker:
         if self._closed:
             return
         with self._lock:
-            if not self._speaks():
-                self._publish()
-                return
-            data = self.collect()
+            own = self._publish()
+            data = self.collect() if not _is_blank(own) and self._speaks() else MetricsData([])
         self.start()
         for body, count in requests(data):
             pipeline.add(Signal.METRICS, None, body, count)
 
     def _publish(self) -> MetricsData:
         own = self._own.collect()
-        try:
-            if self._folder.has_joined or not _is_blank(own):
+        with self._complaining():
+            if own.resource_metrics and (self._folder.has_joined or not _is_blank(own)):
                 self._folder.publish(own)
+        return own
+
+    @contextmanager
+    def _complaining(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             self._complain(error)
-        return own
 
     def _complain(self, error: OSError) -> None:
         report(
-            f"metrics.shared {type(error).__name__}",
+            "metrics.shared",
             f"mmtrace: metrics are not shared with the other processes of this service: {error}; let "
             "MMTRACE_METRICS_DIR name a folder that they can all use, or set MMTRACE_METRICS_SHARED=false",
         )
@@ -145,8 +152,9 @@ class Speaker:
                 try:
                     self._answer()
                 except ConfigurationError:
-                    self._closed = True
-                    self._folder.leave()
+                    self._ends = self._closed = True
+                    with self._complaining():
+                        self._folder.leave()
                     raise
         self.start()
 
@@ -159,7 +167,7 @@ class Speaker:
 
     def start(self) -> None:
         """Look at the others from time to time, in a thread."""
-        if not self._worker.has_started and not self._closed:
+        if not self._worker.has_started and not self._ends:
             self._worker.wake()
 
     def _speaks(self) -> bool:
@@ -182,7 +190,7 @@ class Speaker:
         return None if self._closed else max(INTERVAL, _SHARE * (time.thread_time() - began))
 
     def _look(self) -> None:
-        with self._lock:
+        with self._lock, self._complaining():
             if self._closed:
                 return
             if self._speaks():
@@ -200,7 +208,7 @@ class Speaker:
 
     def hand_over(self, flush: Callable[[], FlushResult]) -> FlushResult:
         """Deliver and let another process speak; what others publish meanwhile is delivered, too."""
-        result = FlushResult()
+        self._ends, result = True, FlushResult()
         for _ in range(_ROUNDS):
             result = result.then(flush())
             self._resign()
@@ -211,12 +219,12 @@ class Speaker:
 
     def _is_missed(self) -> bool:
         """Whether this process has to speak again: another one found that it does, and has ended meanwhile."""
-        with self._lock:
-            try:
+        try:
+            with self._lock:
                 return self._folder.has_joined and self._folder.has_news() and self._speaks()
-            except OSError as error:
-                self._complain(error)
-                return False
+        except OSError as error:
+            self._complain(error)
+            return False
 
     def _resign(self) -> None:
         with self._lock:
@@ -228,12 +236,12 @@ class Speaker:
 
     def close(self) -> None:
         """Leave a last snapshot, and the folder."""
-        self._closed = True
+        self._ends = self._closed = True
         if self._worker.has_started:
             self._worker.wake()
             self._worker.join(_PATIENCE)
         self._resign()
-        with self._lock:
+        with self._lock, self._complaining():
             self._publish()
             self._folder.leave()
 

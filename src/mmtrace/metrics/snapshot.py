@@ -77,6 +77,7 @@ class Snapshots:
         """Forget what the last snapshot was, and who holds the lock."""
         self._lock = threading.RLock()
         self._collecting = False
+        self._last_foreign: Sequence[ResourceMetrics] = ()
         self._deltas = Deltas()
         self._observed_deltas = Deltas()
 
@@ -119,12 +120,14 @@ class Snapshots:
                 report("metrics.extra", f"mmtrace: some metrics cannot be collected: {error!r}", error)
 
     def _foreign(self) -> Sequence[ResourceMetrics]:
+        """Return the metrics of the MeterProvider; where they cannot be collected, totals stay what they were."""
         try:
             data = self._reader.read() if self._reader else None
         except Exception as error:
             report("metrics.reader", f"mmtrace: the metrics of the MeterProvider cannot be collected: {error!r}", error)
-            return ()
-        return data.resource_metrics if data else ()
+            return self._last_foreign if self._preference == "cumulative" else ()
+        self._last_foreign = data.resource_metrics if data else ()
+        return self._last_foreign
 
 
 def service_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
