@@ -155,8 +155,7 @@ class Lane:
     def settle(self, batch: Batch, *, exported: int, reason: Reason = "rejected") -> None:
         """Count a claimed batch: so many of its items were delivered, the rest dropped for a reason."""
         if batch.numbers and self.spool is not None:
-            kept = self.spool.remove(batch)
-            self.ledger.unspool(kept, min(exported, kept), reason)
+            self.spool.settle(batch, exported, reason)
         else:
             self.ledger.settle(batch.count, exported, reason)
         self.release(batch)
@@ -171,12 +170,7 @@ class Lane:
 
     def copy_to_disk(self, batch: Batch) -> bool:
         """Keep a batch on disk as well, while it may be in flight; whether that went well."""
-        if batch.numbers:
-            return True
-        if self.spool is None or not self.spool.store(batch):
-            return False
-        self.ledger.spooled.add(batch.count)
-        return True
+        return bool(batch.numbers) or (self.spool is not None and self.spool.store(batch))
 
     def move_to_disk(self, batch: Batch) -> bool:
         """Keep a batch on disk alone; False where that failed, and it must be kept in memory."""

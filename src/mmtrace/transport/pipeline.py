@@ -296,9 +296,9 @@ class Pipeline:
 
     def before_fork(self) -> None:
         """Wait, within bounds, until no request is in flight, where the exporter's library asks for it."""
-        self._keeper.before_fork()
         if self._exporter.quiet_before_fork and self._delivery.lock.acquire(timeout=_QUIET_BEFORE_FORK):
             self._quieted_by = threading.get_ident()
+        self._keeper.before_fork()
 
     def after_fork_in_parent(self) -> None:
         """Go on sending."""

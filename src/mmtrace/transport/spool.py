@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias, TypeVar
 from mmtrace.otlp.split import halves
 from mmtrace.transport.batch import Batch
 from mmtrace.transport.clock import now
-from mmtrace.transport.health import Ledger
+from mmtrace.transport.health import Ledger, Reason
 from mmtrace.transport.losses import report_loss
 from mmtrace.transport.signals import Signal
 from mmtrace.transport.spool_file import SpoolFile, Taken, set_aside
@@ -76,19 +76,19 @@ class Spool:
         """Return what can be sent in one request, by turns the oldest and the newest, so that neither waits long."""
         return self._do(lambda: self._take(max_items, max_bytes), reads=True) if self.items else None
 
-    def remove(self, batch: Batch) -> int:
-        """Forget a batch that was settled; returns how many of its items were still kept.
+    def settle(self, batch: Batch, exported: int, reason: Reason) -> None:
+        """Forget a batch that is kept, and count it: so many items were delivered, the rest dropped for a reason.
 
-        Where the disk does not take it now, it is remembered, and nothing is read before it is done.
+        Where the disk does not take it now, it is remembered, and nothing is read before it is done. One whose file
+        was set aside has been counted.
         """
         file = self._file
         if file is None or file is not batch.file:
-            return 0
+            return
         file.doom(batch.numbers)
-        removed = self._do(lambda: self._remove(file), reads=True)
-        if removed is not None:
-            return removed
-        return batch.count if self._file is file else 0
+        done = self._do(lambda: self._settle(file, exported, reason), reads=True)
+        if done is None and self._file is file:
+            self._ledger.unspool(batch.count, exported, reason)
 
     def split(self, batch: Batch) -> tuple[Batch, Batch] | None:
         """Return two batches in place of one of a single piece, None where it cannot be divided."""
@@ -168,6 +168,7 @@ class Spool:
             return False
         bodies = batch.bodies(self._folder.row_bytes)
         batch.numbers, batch.file = file.append(bodies), file
+        self._ledger.spooled.add(batch.count)
         return True
 
     def _has_room(self, file: SpoolFile, size: int) -> bool:
@@ -184,8 +185,8 @@ class Spool:
         for path in self._folder.left_behind(self._signal):
             if path != held.path and (file := self._open(path)) is not None:
                 self._ledger.adopt(file.items)
-                self._made_way(file.make_way(file.bytes))
-                file.close()
+                self._made_way(file.items)
+                file.discard()
                 return True
         return False
 
@@ -216,14 +217,15 @@ class Spool:
         rows = file.read(max_items, max_bytes, newest=self._newest)
         return Batch([(None, body, count) for _, count, body in rows], [row[0] for row in rows], file) if rows else None
 
-    def _remove(self, file: SpoolFile) -> int:
+    def _settle(self, file: SpoolFile, exported: int, reason: Reason) -> bool:
         before = file.items
         file.purge()
         removed = before - file.items
+        self._ledger.unspool(removed, min(exported, removed), reason)
         if not file.items and (self.mode != "always" or file.size > _LARGE):
             self._release()
             self.next_look = now()
-        return removed
+        return True
 
     def _split(self, batch: Batch) -> tuple[Batch, Batch] | None:
         parts = halves(batch.items[0][1])

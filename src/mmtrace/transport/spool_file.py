@@ -28,6 +28,7 @@ _PRIVATE: Final = 0o600
 _VERSION: Final = 1
 _PAGE: Final = 4096
 _FEWEST_PAGES, _MOST_PAGES = 16, 1000
+_STEP: Final = 32
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS batch (id INTEGER PRIMARY KEY, time REAL, count INTEGER, size INTEGER, body BLOB)"
 )
@@ -129,12 +130,9 @@ class SpoolFile:
 
     def purge(self) -> None:
         """Forget what was doomed."""
-        doomed = list(self._doomed)
-        if doomed:
-            with self._writing():
-                for first, last in doomed:
-                    self._forget(f"id >= {first} AND id <= ?", last)
-            del self._doomed[: len(doomed)]
+        for first, last in list(self._doomed):
+            self._forget(f"id >= {first} AND id <= ?", last)
+            self._doomed.remove((first, last))
 
     def replace(self, number: int, bodies: Iterable[tuple[int, bytes]]) -> list[int]:
         """Put several bodies in the place of one, at once or not at all."""
@@ -160,13 +158,26 @@ class SpoolFile:
     def close(self) -> None:
         """Let go of the file, for this or another process to open; it is removed where it holds nothing."""
         try:
-            self.purge()
-            if not self.items:
-                self.path.unlink()  # while it is locked: nobody else can have opened it
+            if self._is_spent():
+                self.discard()
+            else:
+                self.purge()
         finally:
             self._connection.close()
-            if not self.path.exists():
-                wal_of(self.path).unlink(missing_ok=True)
+
+    def _is_spent(self) -> bool:
+        """Whether it holds nothing but what is to be forgotten."""
+        kept = "".join(f" AND id NOT BETWEEN {first} AND {last}" for first, last in self._doomed)
+        query = f"SELECT 1 FROM batch WHERE 1{kept} LIMIT 1"  # noqa: S608
+        return self._connection.execute(query).fetchone() is None
+
+    def discard(self) -> None:
+        """Remove the file with all that it holds; while it is locked, so that nobody can have opened it."""
+        try:
+            self.path.unlink()
+        finally:
+            self._connection.close()
+        wal_of(self.path).unlink(missing_ok=True)
 
     def set_aside(self) -> None:
         """Rename the file, so that nobody opens it again."""
@@ -180,16 +191,17 @@ class SpoolFile:
     def _lose(self, condition: str, value: float) -> int:
         before = self.items
         first, last = self._flying
-        with self._writing():
-            self._forget(f"{condition} AND id NOT BETWEEN {first} AND {last}", value)
+        self._forget(f"{condition} AND id NOT BETWEEN {first} AND {last}", value)
         return before - self.items
 
     def _forget(self, condition: str, value: float) -> None:
-        sums = f"SELECT coalesce(sum(count), 0), coalesce(sum(size), 0) FROM batch WHERE {condition}"  # noqa: S608
-        items, size = self._connection.execute(sums, [value]).fetchone()
-        self._connection.execute(f"DELETE FROM batch WHERE {condition}", [value])  # noqa: S608
-        self.items -= items
-        self.bytes -= size
+        """Delete in small steps: a log of all of it at once may not fit on a disk that is almost full."""
+        step = f"SELECT id, count, size FROM batch WHERE {condition} ORDER BY id LIMIT {_STEP}"  # noqa: S608
+        while rows := self._connection.execute(step, [value]).fetchall():
+            with self._writing():
+                self._connection.executemany("DELETE FROM batch WHERE id = ?", [row[:1] for row in rows])
+                self.items -= sum(row[1] for row in rows)
+                self.bytes -= sum(row[2] for row in rows)
 
     def _time(self) -> float:
         """Return the time of day as it was when the file was opened, moved on: a clock that is set ages nothing."""
@@ -249,6 +261,7 @@ def _connect(path: Path, wal_bytes: int) -> sqlite3.Connection:
             "locking_mode=EXCLUSIVE",
             "journal_mode=WAL",
             "synchronous=NORMAL",
+            "secure_delete=OFF",
             "cache_size=-512",
             f"wal_autocheckpoint={pages}",
             f"journal_size_limit={pages * _PAGE}",
