@@ -91,10 +91,13 @@ def program(tmp_path):
 
 @pytest.fixture
 def serve(receiver, tmp_path):
-    """Starts a server under `mmtrace run`, `{port}` in its command; returns its process and a function that asks it."""
+    """Starts a server under `mmtrace run`, `{port}` in its command; returns its process and a function that asks it.
+
+    It is ready once the path `ready` is answered.
+    """
     started = []
 
-    def serve(*command):
+    def serve(*command, ready="/"):
         port = free_port()
         environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
         with (tmp_path / "log").open("w") as log:
@@ -104,7 +107,7 @@ def serve(receiver, tmp_path):
             )  # fmt: skip
         started.append(process)
 
-        def ask(path="/"):
+        def ask(path=ready):
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
                 return answer.read()
 
