@@ -1,0 +1,165 @@
+"""The alert rules by promtool, and on a Prometheus that runs: what the shipped tests say, and the user's own."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import yaml
+
+from backends.running import CONFIG, executable, until
+from backends.stack import Prometheus, get
+from mmtrace.rules import ApiLimits, Limits, Model, Objectives, dashboards, rule_file
+
+OWN = Objectives(
+    latency_buckets=(0.4,),
+    models={
+        Model("shop/reranker", "bge"): Limits(latency=0.4, target=0.99),
+        Model("ocr", "a|b"): Limits(latency=5.0, errors=0.2),
+        Model("ocr", 'with "quotes"'): Limits(latency=5.0, target=0.9),
+    },
+    api_models={Model("gateway", "gpt-5"): ApiLimits(latency=5.12)},
+)
+
+
+def promtool(*words, folder=None):
+    done = subprocess.run(
+        [executable("promtool"), *words], capture_output=True, text=True, timeout=300, check=False, cwd=folder
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# --- promtool ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in (CONFIG / "rules").glob("*.yml")))
+def test_promtool_finds_nothing_to_say_about_the_shipped_rules(file):
+    promtool("check", "rules", "--lint=all", "--lint-fatal", CONFIG / "rules" / file)
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in (CONFIG / "rules" / "tests").iterdir()))
+def test_every_alert_fires_and_stays_silent_as_its_shipped_test_says(file):
+    promtool("test", "rules", file, folder=CONFIG / "rules" / "tests")
+
+
+def test_promtool_finds_nothing_to_say_about_rules_for_objectives_of_ones_own(tmp_path):
+    file = tmp_path / "own.rules.yml"
+    file.write_text(rule_file(OWN))
+    promtool("check", "rules", "--lint=all", "--lint-fatal", file)
+
+
+@pytest.mark.parametrize("objectives", [Objectives(), OWN], ids=["defaults", "own"])
+def test_promtool_takes_every_query_of_the_dashboards(tmp_path, objectives):
+    exprs = sorted({expr for text in dashboards(objectives).values() for expr in queries(json.loads(text))})
+    rules = [{"record": f"panel:query{number}", "expr": expr} for number, expr in enumerate(exprs)]
+    file = tmp_path / "queries.rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    promtool("check", "rules", file)
+
+
+def queries(dashboard):
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            yield target["expr"].replace("$__rate_interval", "5m").replace("$", "")
+
+
+@pytest.mark.parametrize("bound", ["5", "5.0"])
+def test_a_whole_threshold_is_found_by_otlp_and_by_scraping_which_write_it_differently(tmp_path, bound):
+    (tmp_path / "own.rules.yml").write_text(rule_file(OWN))
+    series = 'mmtrace_model_call_duration_seconds{part}{{job="ocr", model="a|b", outcome="ok"{le}}}'
+    half = {"series": series.format(part="_bucket", le=f', le="{bound}"'), "values": "0+1x20"}
+    every = [
+        {"series": series.format(part="_bucket", le=', le="+Inf"'), "values": "0+2x20"},
+        {"series": series.format(part="_count", le=""), "values": "0+2x20"},
+    ]
+    expected = {"labels": '{__name__="mmtrace:model_call_slow:ratio_rate5m", job="ocr", model="a|b"}', "value": 0.5}
+    asked = {"expr": "mmtrace:model_call_slow:ratio_rate5m", "eval_time": "10m", "exp_samples": [expected]}
+    test = {"interval": "1m", "input_series": [half, *every], "promql_expr_test": [asked]}
+    file = tmp_path / "own.test.yml"
+    file.write_text(yaml.safe_dump({"rule_files": ["own.rules.yml"], "tests": [test]}))
+    promtool("test", "rules", file)
+
+
+# --- a Prometheus that runs -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prometheus(tmp_path):
+    """A Prometheus with a folder of rules, which takes metrics from services at once."""
+
+    def changes(config):
+        config |= {"scrape_configs": [], "alerting": {}, "rule_files": [str(tmp_path / "*.rules.yml")]}
+
+    with Prometheus(tmp_path / "prometheus", "prometheus3.yml", changes) as running:
+        yield running
+
+
+@pytest.fixture
+def call(prometheus):
+    """Calls a model so often, each call so long, in a service that sends its metrics to Prometheus."""
+
+    def run(model, calls, seconds):
+        program = f"""
+            import time, mmtrace
+            mmtrace.configure(service="reranker", latency_buckets=[0.04])
+            for half in range(2):
+                for _ in range({calls}):
+                    with mmtrace.model_call({model!r}):
+                        time.sleep({seconds})
+                mmtrace.flush()
+                time.sleep(1.2)
+        """
+        environment = {
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": f"{prometheus.otlp}/v1/metrics",
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_METRIC_EXPORT_INTERVAL": "500",
+        }
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program)], env={**os.environ, **environment}, timeout=60, check=True
+        )
+
+    return run
+
+
+def make_rules(folder, *arguments):
+    """Run `mmtrace rules`; its groups are evaluated every second, so that a test need not wait."""
+    command = [sys.executable, "-m", "mmtrace", "rules", "--rules", "made.rules.yml", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    rules = yaml.safe_load((folder / "made.rules.yml").read_text())
+    for group in rules["groups"]:
+        group["interval"] = "1s"
+    (folder / "made.rules.yml").write_text(yaml.safe_dump(rules))
+
+
+def test_the_objectives_of_what_a_prometheus_has_seen_are_written_and_an_alert_fires_by_them(
+    prometheus, call, tmp_path
+):
+    call("bge", 10, 0.02)
+    until(lambda: prometheus.ask("mmtrace_model_call_duration_seconds_count >= 20"), 30, "the calls are seen")
+    make_rules(tmp_path, "--from", prometheus.url, "objectives.yml")
+    written = yaml.safe_load((tmp_path / "objectives.yml").read_text())
+    assert written["latency_buckets"] == [0.04]
+    assert list(written["services"]["reranker"]["models"]) == ["bge"]
+    assert 0.02 < written["services"]["reranker"]["models"]["bge"]["latency"] <= 0.1
+
+    written["services"]["reranker"]["models"]["bge"]["latency"] = 0.04
+    (tmp_path / "objectives.yml").write_text(yaml.safe_dump(written))
+    make_rules(tmp_path, "--from", prometheus.url, "objectives.yml")
+    prometheus.reload()
+    call("bge", 60, 0.06)
+    (burning,) = until(lambda: firing(prometheus, "MMTraceLatencyBudgetBurnFast"), 60, "the budget burns")
+    assert (burning["labels"]["job"], burning["labels"]["model"]) == ("reranker", "bge")
+    assert {rule["health"] for rule in all_rules(prometheus)} == {"ok"}
+
+
+def firing(prometheus, name):
+    alerts = get(f"{prometheus.url}/api/v1/alerts")["data"]["alerts"]
+    return [alert for alert in alerts if alert["labels"]["alertname"] == name and alert["state"] == "firing"]
+
+
+def all_rules(prometheus):
+    return [rule for group in get(f"{prometheus.url}/api/v1/rules")["data"]["groups"] for rule in group["rules"]]
