@@ -160,6 +160,7 @@ def test_the_dashboards_lie_where_grafana_looks():
 
 def test_logs_have_the_same_names_by_otlp_and_by_fluent_bit(sources):
     (loki,) = load("fluent-bit-deliver.yaml")["pipeline"]["outputs"]
-    (tag,) = sources["jaeger"]["jsonData"]["tracesToLogsV2"]["tags"]
-    assert f"{tag['value']}=$service" in loki["labels"]
-    assert "trace_id=$trace_id" in loki["structured_metadata"]
+    query = sources["jaeger"]["jsonData"]["tracesToLogsV2"]["query"]
+    label, name = re.match(r"\{(\w+)=.*\| (\w+) = ", query).groups()
+    assert f"{label}=$service" in loki["labels"]
+    assert f"{name}=$trace_id" in loki["structured_metadata"]
