@@ -1,4 +1,4 @@
-"""The dashboard of processes: memory against its limit, garbage collection, GPUs."""
+"""The dashboard of processes: memory against its limit, CPU, garbage collection, event loops, GPUs."""
 
 from typing import Final
 
@@ -21,7 +21,7 @@ def processes(objectives: Objectives) -> Json:
         "mmtrace: processes",
         "What the processes of model services use, and what holds them up.",
         (_JOB, _INSTANCE),
-        [_memory(limits), _collection(limits), _gpus(limits)],
+        [_memory(limits), _work(), _pauses(limits), _gpus(limits)],
     )
 
 
@@ -42,20 +42,39 @@ def _memory(limits: ProcessLimits) -> Row:
     )
 
 
-def _collection(limits: ProcessLimits) -> Row:
+def _work() -> Row:
+    spent = f"sum by (job, instance) (rate({_chosen(names.PROCESS_CPU_TIME)}[{RATE}]))"
+    return Row(
+        "Work",
+        [
+            Panel("CPUs in use", [Query(spent, _LEGEND)]),
+            Panel("Threads", [Query(_chosen(names.PROCESS_THREAD_COUNT), _LEGEND)]),
+            Panel("Open files and sockets", [Query(_chosen(names.PROCESS_FILE_DESCRIPTOR_COUNT), _LEGEND)]),
+        ],
+    )
+
+
+def _pauses(limits: ProcessLimits) -> Row:
     pauses = _chosen(names.GC_PAUSE, "bucket")
     spent = _chosen(names.GC_PAUSE, "sum")
     longest = f"histogram_quantile(1, sum by (le, job, instance) (rate({pauses}[{RATE}])))"
     share = f"sum by (job, instance, generation) (rate({spent}[{RATE}]))"
+    late = f"sum by (le, job, instance) (rate({_chosen(names.EVENT_LOOP_LAG, 'bucket')}[{RATE}]))"
     return Row(
-        "Garbage collection",
+        "Garbage collection and event loops",
         [
-            Panel("Longest pause", [Query(longest, _LEGEND, exemplars=True)], "s", limit=limits.gc_pause),
+            Panel("Longest garbage collection", [Query(longest, _LEGEND, exemplars=True)], "s", limit=limits.gc_pause),
             Panel(
-                "Share of time in pauses", [Query(share, f"{_LEGEND}, generation {{{{generation}}}}")], "percentunit"
+                "Share of time in garbage collection",
+                [Query(share, f"{_LEGEND}, generation {{{{generation}}}}")],
+                "percentunit",
+            ),
+            Panel(
+                "Callbacks of event loops are late by (p99)",
+                [Query(f"histogram_quantile(0.99, {late})", _LEGEND, exemplars=True)],
+                "s",
             ),
         ],
-        columns=2,
     )
 
 
@@ -66,8 +85,8 @@ def _gpus(limits: ProcessLimits) -> Row:
     return Row(
         "GPUs",
         [
+            Panel("Share of time at work", [Query(_chosen(names.GPU_UTILIZATION), legend)], "percentunit"),
             Panel("Share of memory", [Query(share, legend)], "percentunit", limit=limits.gpu_memory),
             Panel("Memory", [Query(used, legend)], "bytes"),
         ],
-        columns=2,
     )
