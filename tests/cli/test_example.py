@@ -10,7 +10,9 @@ EXAMPLE = Path(__file__).parents[2] / "collector-config" / "kubernetes" / "examp
 
 
 def test_a_service_that_knows_nothing_of_mmtrace_is_traced_and_its_log_lines_name_the_trace(serve, receiver, tmp_path):
-    process, ask = serve("--service", "digits", "--log-handlers", "json", "--log-level", "INFO", *command(), ready="/healthz")
+    process, ask = serve(
+        "--service", "digits", "--log-handlers", "json", "--log-level", "INFO", *command(), ready="/healthz"
+    )
     answer = json.loads(ask("/digits/3"))
     process.send_signal(signal.SIGTERM)
     process.wait(30)
