@@ -94,7 +94,11 @@ _COMMON = "github.com/prometheus/common/version.Version"
 _JAEGER = "github.com/jaegertracing/jaeger"
 PROGRAMS = (
     Program(
-        "kubeconform", "0.7.0", "github.com/yannh/kubeconform@v0.7.0", "./cmd/kubeconform", "main.version", ("-v",)
+        "kustomize",
+        "5.8.1",
+        "sigs.k8s.io/kustomize/kustomize/v5@v5.8.1",
+        variable="sigs.k8s.io/kustomize/api/provenance.version",
+        check=("version",),
     ),
     Program("amtool", "0.31.1", _ALERTMANAGER, "./cmd/amtool", _COMMON),
     Program("alertmanager", "0.31.1", _ALERTMANAGER, "./cmd/alertmanager", _COMMON),

@@ -1,6 +1,7 @@
 """The backends with the files of collector-config/, and what their query APIs answer."""
 
 import json
+import signal
 import time
 import urllib.error
 import urllib.parse
@@ -183,6 +184,10 @@ class Prometheus(Running):
             *FLAGS[file],
         ]
         super().__init__("prometheus", arguments, folder, f"{self.url}/-/ready")
+
+    def reload(self):
+        """Let it read its files again."""
+        self._process.send_signal(signal.SIGHUP)
 
     def ask(self, expression):
         """Return the samples of an instant query: [(labels, value)]."""

@@ -4,13 +4,16 @@ import fnmatch
 import os
 import subprocess
 
+import kubernetes_validate
 import pytest
 import yaml
 
 from backends.programs import program
 from backends.running import CONFIG, executable
 
-FILES = sorted(path.relative_to(CONFIG).as_posix() for path in CONFIG.rglob("*") if path.is_file())
+FILES = sorted(
+    path.relative_to(CONFIG).as_posix() for path in CONFIG.rglob("*") if path.is_file() and path.suffix != ".pyc"
+)
 NEWER_JAEGER = ("ttl",)
 """Options of ClickHouse that came after the Jaeger that is built here."""
 
@@ -52,7 +55,7 @@ def prometheus(file):
 
 
 def rules(file):
-    accepts([executable("promtool"), "check", "rules", CONFIG / file])
+    accepts([executable("promtool"), "check", "rules", "--lint=all", "--lint-fatal", CONFIG / file])
 
 
 def rule_tests(file):
@@ -61,6 +64,11 @@ def rule_tests(file):
 
 def alertmanager(file):
     accepts([executable("amtool"), "check-config", CONFIG / file])
+
+
+def kustomize(file):
+    for manifest in yaml.safe_load_all(accepts([executable("kustomize"), "build", (CONFIG / file).parent])):
+        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
 
 def builder(file):
@@ -82,9 +90,12 @@ CHECKS = {
     "rules/*.rules.yml": rules,
     "rules/tests/*.test.yml": rule_tests,
     "alertmanager.yml": alertmanager,
+    "*kustomization.yaml": kustomize,
 }
 """Which program checks which file; the others are checked by tests of their own, or named as unchecked."""
-ELSEWHERE = {"README.md", "jaeger-clickhouse.yaml"}
+ELSEWHERE = ("README.md", "jaeger-clickhouse.yaml", "docker-compose*.yaml", "kubernetes/*")
+"""Checked by tests of their own: here, and in tests/rules/test_shipped_files.py by their schemas."""
+KUBERNETES = "1.34"
 
 
 def check_of(file):
@@ -102,10 +113,9 @@ def test_the_built_jaeger_accepts_the_file_of_a_newer_one_but_for_what_is_new(tm
 
 def test_a_file_that_no_program_checks_is_named_in_the_readme():
     _, _, unchecked = (CONFIG / "README.md").read_text().partition("## Not checked by a program")
-    orphans = [file for file in FILES if not check_of(file) and file not in ELSEWHERE]
-    assert [
-        file for file in orphans if not any(fnmatch.fnmatch(file, name) for name in unchecked.split("`")[1::2])
-    ] == []
+    named = (*ELSEWHERE, *unchecked.split("`")[1::2])
+    orphans = [file for file in FILES if not check_of(file)]
+    assert [file for file in orphans if not any(fnmatch.fnmatch(file, name) for name in named)] == []
 
 
 def test_every_combination_of_the_gateways_files_is_accepted():

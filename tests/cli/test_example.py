@@ -9,7 +9,10 @@ import yaml
 EXAMPLE = Path(__file__).parents[2] / "collector-config" / "kubernetes" / "example"
 
 
-def test_a_service_that_knows_nothing_of_mmtrace_is_traced_and_its_log_lines_name_the_trace(serve, receiver, tmp_path):
+def test_a_service_that_knows_nothing_of_mmtrace_is_traced_and_its_log_lines_name_the_trace(
+    serve, receiver, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # the example is a folder that is shipped
     process, ask = serve(
         "--service", "digits", "--log-handlers", "json", "--log-level", "INFO", *command(), ready="/healthz"
     )
