@@ -156,7 +156,10 @@ class _Builder:
         existing = api._internal._METER_PROVIDER
         if existing is None:
             sdk = importlib.import_module("opentelemetry.sdk.metrics")
-            stock = sdk.MeterProvider(self.readers, resource=self.provider.resource, shutdown_on_exit=False)
+            examples = _load("mmtrace.metrics.exemplar_filter", "exemplar_filter")(self.settings.exemplar_filter)
+            stock = sdk.MeterProvider(
+                self.readers, resource=self.provider.resource, exemplar_filter=examples, shutdown_on_exit=False
+            )
             api.set_meter_provider(stock)
             return
         for reader in self.readers:

@@ -59,7 +59,7 @@ def test_the_service_graph_knows_who_calls_whom(demo, prometheus):
 @CHAINS
 def test_an_exemplar_leads_to_a_trace_that_jaeger_holds(demo, kept, chosen, prometheus, chain, request):
     jaeger = request.getfixturevalue(chain).jaeger
-    exemplars = prometheus.exemplars('{__name__=~"mmtrace_.+"}')
+    exemplars = prometheus.exemplars('{__name__=~".+"}')
     assert {series["model"] for series, _ in exemplars if "model" in series} == set(demo.report["models"])
     for series, exemplar in exemplars:
         trace_id, span_id = int(exemplar["labels"]["trace_id"], 16), int(exemplar["labels"]["span_id"], 16)
