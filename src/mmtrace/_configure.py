@@ -338,9 +338,9 @@ def _feed_logs(parts: Parts) -> None:
     if _Process.log_sink is None:
         if api._internal._LOGGER_PROVIDER is not None:
             return
-        _Process.log_sink = _load("mmtrace.transport.logs", "LogSink")()
-        sdk = importlib.import_module("opentelemetry.sdk._logs")
-        provider = sdk.LoggerProvider(resource=parts.provider.resource, shutdown_on_exit=False)
+        logs = importlib.import_module("mmtrace.transport.logs")
+        _Process.log_sink = logs.LogSink()
+        provider = logs.LoggerProvider(resource=parts.provider.resource, shutdown_on_exit=False)
         provider.add_log_record_processor(_Process.log_sink)
         api.set_logger_provider(provider)
     _Process.log_sink.feed(parts.logs, lambda: parts.provider.resource)

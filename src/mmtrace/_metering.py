@@ -155,9 +155,9 @@ class _Builder:
         api = importlib.import_module("opentelemetry.metrics")
         existing = api._internal._METER_PROVIDER
         if existing is None:
-            sdk = importlib.import_module("opentelemetry.sdk.metrics")
+            make = _load("mmtrace.metrics.provider", "MeterProvider")
             examples = _load("mmtrace.metrics.exemplar_filter", "exemplar_filter")(self.settings.exemplar_filter)
-            stock = sdk.MeterProvider(
+            stock = make(
                 self.readers, resource=self.provider.resource, exemplar_filter=examples, shutdown_on_exit=False
             )
             api.set_meter_provider(stock)

@@ -209,7 +209,7 @@ def test_where_no_thread_can_start_the_flush_sends_itself(pipeline, shelf, monke
         raise RuntimeError("can't start new thread")
 
     made = pipeline()
-    monkeypatch.setattr("_thread.start_new_thread", refuse)
+    monkeypatch.setattr("mmtrace.transport.worker.start_new_thread", refuse)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     made.add(Signal.TRACES, None, b"x")
     assert made.flush(5).exported == 1

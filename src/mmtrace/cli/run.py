@@ -23,6 +23,9 @@ from mmtrace.settings import TABLE, Settings
 _NOT_OPTIONS: Final = {"auto", "report"}
 """Settings that this command makes itself."""
 
+_DEFAULTS: Final = {"UWSGI_PY_CALL_UWSGI_FORK_HOOKS": "1"}
+"""What a program needs to be told so that its forks are seen; uWSGI forks in C."""
+
 _OPTIONS: Final = {row.name: row.variables[0].name for row in TABLE if row.variables and row.name not in _NOT_OPTIONS}
 
 
@@ -82,7 +85,7 @@ def _environment(arguments: argparse.Namespace, given: Mapping[str, str]) -> dic
     """Return the variables of the program: those that are `given`, and the options."""
     options = {variable: getattr(arguments, name) for name, variable in _OPTIONS.items() if name in arguments}
     report = {"MMTRACE_REPORT": "-"} if "report" in arguments else {}
-    return {**given, **options, **report, "MMTRACE_AUTO": "1"}
+    return {**_DEFAULTS, **given, **options, **report, "MMTRACE_AUTO": "1"}
 
 
 def _found(program: str) -> str:

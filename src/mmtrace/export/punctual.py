@@ -6,6 +6,7 @@ response, so that is where the time that is left is set before every read.
 
 import http.client
 import io
+import queue
 import socket
 from typing import Any
 
@@ -53,12 +54,33 @@ class _SecureConnection(HTTPSConnection):
     response_class = _Response
 
 
+class _Idle:
+    """The idle connections of a pool that one thread uses at a time; the usual queue may be one of gevent."""
+
+    def __init__(self, size: int) -> None:
+        self._items: list[Any] = []
+
+    def put(self, item: Any, block: bool = True) -> None:  # noqa: FBT001, FBT002 - urllib3 calls it so
+        self._items.append(item)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002
+        try:
+            return self._items.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def qsize(self) -> int:
+        return len(self._items)
+
+
 class _Pool(urllib3.HTTPConnectionPool):
     ConnectionCls: Any = _Connection
+    QueueCls: Any = _Idle
 
 
 class _SecurePool(urllib3.HTTPSConnectionPool):
     ConnectionCls: Any = _SecureConnection
+    QueueCls: Any = _Idle
 
 
 def make_punctual(manager: urllib3.PoolManager) -> None:

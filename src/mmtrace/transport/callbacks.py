@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mmtrace.recording.guard import never_raises
 from mmtrace.transport.clock import now
+from mmtrace.transport.native import allocate_lock
 
 
 @dataclass(slots=True)
@@ -23,7 +24,7 @@ class Callbacks:
 
     def __init__(self) -> None:
         self._callbacks: list[_Callback] = []
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def __bool__(self) -> bool:
         return bool(self._callbacks)
@@ -34,7 +35,7 @@ class Callbacks:
 
     def start_over(self) -> None:
         """Begin all periods anew, in a child that no other thread of the parent came with."""
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         for callback in self._callbacks:
             callback.due = now() + callback.seconds
 

@@ -2,7 +2,6 @@
 
 import math
 import random
-import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -11,6 +10,7 @@ from mmtrace.transport.clock import now
 from mmtrace.transport.health import Reason
 from mmtrace.transport.lane import Lane
 from mmtrace.transport.losses import report_loss
+from mmtrace.transport.native import allocate_lock
 from mmtrace.transport.signals import Exporter, Outcome, Signal
 
 _FIRST_PAUSE: Final = 0.5
@@ -47,9 +47,9 @@ class Delivery:
         self._export_timeout = export_timeout
         self._random = random.Random()  # noqa: S311 - jitter; the global one belongs to the application
         self._in_flight: tuple[Lane, Batch] | None = None
-        self.lock = threading.Lock()
-        self._settling = threading.Lock()
-        self._keeping = threading.Lock()
+        self.lock = allocate_lock()
+        self._settling = allocate_lock()
+        self._keeping = allocate_lock()
         self.before_export: Callable[[], object] = lambda: None
         self.answered = False
         self.failures = 0

@@ -1,8 +1,10 @@
 """The hooks through which pipelines survive a fork: quiet before it, unharmed in the parent, new in the child."""
 
+import ctypes
 import functools
 import os
-from typing import Final, Protocol
+import sys
+from typing import Any, Final, Protocol
 from weakref import WeakSet
 
 from mmtrace.recording.guard import never_raises
@@ -21,6 +23,8 @@ class Forkable(Protocol):
         """Start over: no thread of the parent exists here, and its locks may be held for ever."""
 
 
+_UWSGI_TELLS: Final = frozenset({"py-call-osafterfork", "py-call-uwsgi-fork-hooks", "lazy", "lazy-apps"})
+
 _living: Final[WeakSet[Forkable]] = WeakSet()
 
 
@@ -33,6 +37,32 @@ def watch(part: Forkable) -> None:
 @functools.cache
 def _register() -> None:
     os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    _hear_of_the_forks_of_uwsgi()
+
+
+@never_raises
+def _hear_of_the_forks_of_uwsgi() -> None:
+    """Let Python learn that the workers of uWSGI are forks, as it does by an option that hardly anybody sets."""
+    uwsgi: Any = sys.modules.get("uwsgi")
+    if uwsgi is None or not _UWSGI_TELLS.isdisjoint(uwsgi.opt):
+        return
+    decorators: Any = sys.modules.get("uwsgidecorators")
+    if decorators is not None:
+        decorators.postfork_chain.insert(0, _python_was_forked)
+    else:
+        before = getattr(uwsgi, "post_fork_hook", None)
+        uwsgi.post_fork_hook = functools.partial(_worker_begins, before)
+
+
+def _worker_begins(before: Any) -> None:
+    _python_was_forked()
+    if before is not None:
+        before()
+
+
+def _python_was_forked() -> None:
+    """Do what `os.fork` does in a child, its hooks included."""
+    ctypes.pythonapi.PyOS_AfterFork_Child()
 
 
 def _before() -> None:

@@ -1,7 +1,6 @@
 """What goes to disk, and when: the second thread of a pipeline, which works while the first waits for an answer."""
 
 import math
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +8,7 @@ from mmtrace.recording.guard import never_raises
 from mmtrace.transport.clock import now
 from mmtrace.transport.delivery import Delivery
 from mmtrace.transport.lane import Lane
+from mmtrace.transport.native import get_ident
 from mmtrace.transport.tally import Room
 from mmtrace.transport.worker import Worker
 
@@ -117,11 +117,11 @@ class Keeper:
 
     def before_fork(self) -> None:
         """Wait, within bounds, until no thread is inside SQLite, whose locks a child would inherit."""
-        self._quieted[threading.get_ident()] = [spool for spool in self._spools if spool.before_fork()]
+        self._quieted[get_ident()] = [spool for spool in self._spools if spool.before_fork()]
 
     def after_fork_in_parent(self) -> None:
         """Go on writing."""
-        for spool in self._quieted.pop(threading.get_ident(), ()):
+        for spool in self._quieted.pop(get_ident(), ()):
             spool.after_fork_in_parent()
 
     def leave_to_parent(self) -> None:

@@ -4,10 +4,12 @@ Loads the SDK's logs and protobuf, so only the composition root imports it, when
 """
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Final
 
 from opentelemetry import context
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.sdk import _logs
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk.resources import Resource
 
@@ -18,6 +20,17 @@ from mmtrace.transport.pipeline import Pipeline
 from mmtrace.transport.signals import Signal
 
 _EMPTY: Final = Resource({})
+
+
+class LoggerProvider(_logs.LoggerProvider):
+    """A stock LoggerProvider that detects no resource in a forked child: the sink knows it.
+
+    The stock one starts threads for that, which some servers that fork in C never let run, and waits for them.
+    """
+
+    def _handle_fork(self) -> None:
+        self._logger_cache_lock = Lock()
+        self._active_loggers_lock = Lock()
 
 
 class LogSink(LogRecordProcessor):

@@ -1,7 +1,6 @@
 """One destination's way out: a bounded queue of bytes, the thread that sends them, and the account of both."""
 
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from mmtrace.transport.health import FlushResult, Health, Reason
 from mmtrace.transport.keeper import Keeper
 from mmtrace.transport.lane import NEVER, Answer, Lane, Spools
 from mmtrace.transport.losses import report_loss
+from mmtrace.transport.native import Event, get_ident
 from mmtrace.transport.schedule import Schedule
 from mmtrace.transport.signals import Exporter, Framing, Signal
 from mmtrace.transport.tally import Once, Room, Tally
@@ -35,7 +35,7 @@ class _Request:
 
     deadline: float
     close: bool = False
-    done: threading.Event = field(default_factory=threading.Event)
+    done: Event = field(default_factory=Event)
 
 
 class Pipeline:
@@ -297,13 +297,13 @@ class Pipeline:
     def before_fork(self) -> None:
         """Wait, within bounds, until no request is in flight, where the exporter's library asks for it."""
         if self._exporter.quiet_before_fork and self._delivery.lock.acquire(timeout=_QUIET_BEFORE_FORK):
-            self._quieted_by = threading.get_ident()
+            self._quieted_by = get_ident()
         self._keeper.before_fork()
 
     def after_fork_in_parent(self) -> None:
         """Go on sending."""
         self._keeper.after_fork_in_parent()
-        if self._quieted_by == threading.get_ident():
+        if self._quieted_by == get_ident():
             self._quieted_by = 0
             self._delivery.lock.release()
 

@@ -6,7 +6,6 @@ other error turns the spool off for a while, and what comes meanwhile waits in m
 
 import random
 import sqlite3
-import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
@@ -16,6 +15,7 @@ from mmtrace.transport.batch import Batch
 from mmtrace.transport.clock import now
 from mmtrace.transport.health import Ledger, Reason
 from mmtrace.transport.losses import report_loss
+from mmtrace.transport.native import allocate_lock
 from mmtrace.transport.signals import Signal
 from mmtrace.transport.spool_file import SpoolFile, Taken, set_aside
 from mmtrace.transport.spools import Folder
@@ -40,7 +40,7 @@ class Spool:
         self._signal = signal
         self._ledger = ledger
         self._file: SpoolFile | None = None
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._closed = False
         self._writable_at = 0.0
         self._readable_at = 0.0

@@ -1,6 +1,5 @@
 """The thread of a pipeline: started at the first item, woken without locks, gone with its pipeline."""
 
-import _thread
 import math
 import queue
 import threading
@@ -11,6 +10,7 @@ from weakref import WeakMethod
 from opentelemetry import context
 
 from mmtrace.recording.guard import never_raises, report
+from mmtrace.transport.native import SimpleQueue, Thread, start_new_thread
 from mmtrace.transport.tally import Once
 
 Turn: TypeAlias = Callable[[], "float | None"]
@@ -32,11 +32,11 @@ class Worker:
     """
 
     def __init__(self, turn: Turn, name: str) -> None:
-        tokens = queue.SimpleQueue[None]()
+        tokens = SimpleQueue[None]()
         self._tokens = tokens
         self._turn: WeakMethod[Turn] = WeakMethod(turn, lambda _: tokens.put(None))
         self._name = name
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
         self._start_right = Once()
 
     def wake(self) -> None:
@@ -44,7 +44,7 @@ class Worker:
         self._tokens.put(None)
         if self._start_right.take():
             try:
-                _thread.start_new_thread(self._start, ())
+                start_new_thread(self._start, ())
             except RuntimeError as error:
                 self._not_started(error)
 
@@ -67,7 +67,7 @@ class Worker:
     @property
     def is_current(self) -> bool:
         """Whether the caller runs in the thread itself."""
-        return self._thread is not None and self._thread.ident == _thread.get_ident()
+        return self._thread is not None and self._thread.is_current
 
     def join(self, timeout: float) -> None:
         """Wait until the thread has ended, at most so long."""
@@ -75,10 +75,8 @@ class Worker:
             self._thread.join(max(0.0, timeout))
 
     def _start(self) -> None:
-        thread = threading.Thread(target=_work, args=(self._turn, self._tokens), name=self._name, daemon=True)
         try:
-            thread.start()
-            self._thread = thread
+            self._thread = Thread(_work, (self._turn, self._tokens), self._name)
         except RuntimeError as error:
             self._not_started(error)
 
@@ -89,13 +87,13 @@ class Worker:
 
 
 @never_raises
-def _work(turn: "WeakMethod[Turn]", tokens: "queue.SimpleQueue[None]") -> None:
+def _work(turn: "WeakMethod[Turn]", tokens: "SimpleQueue[None]") -> None:
     context.attach(suppressed())
     while (pause := _one_turn(turn)) is not None:
         _sleep(tokens, pause)
 
 
-def _sleep(tokens: "queue.SimpleQueue[None]", seconds: float) -> None:
+def _sleep(tokens: "SimpleQueue[None]", seconds: float) -> None:
     try:
         tokens.get(timeout=None if seconds == math.inf else min(max(0.0, seconds), threading.TIMEOUT_MAX))
         while not tokens.empty():

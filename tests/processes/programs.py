@@ -1,0 +1,145 @@
+"""Real programs under `mmtrace run`, each started as its users start it, several at a time."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+RUN = (str(BIN / "mmtrace"), "run")
+AT_A_TIME = 4
+
+
+class Program:
+    """A process with a group of its own; `log` is what it and its children said."""
+
+    def __init__(self, command, environment, folder):
+        self._log = folder / f"log-{len(list(folder.glob('log-*')))}"
+        self.started = time.monotonic()
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
+            )
+
+    @property
+    def log(self):
+        return self._log.read_text()
+
+    def children(self):
+        found = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+        )
+        return [int(pid) for pid in found.stdout.split()]
+
+    def wait(self, timeout=40):
+        """Return the exit code, once nothing is left of the group, and how many seconds that took."""
+        try:
+            code = self.process.wait(timeout)
+            while self._is_there():
+                assert time.monotonic() < self.started + timeout
+                time.sleep(0.02)
+        except (subprocess.TimeoutExpired, AssertionError):
+            raise AssertionError(f"hangs:\n{self.log}") from None
+        return code, time.monotonic() - self.started
+
+    def stop(self, number=signal.SIGTERM, *, insist=False):
+        """Send a signal; return the exit code and how many seconds the end took.
+
+        To `insist` is to send it to the children again: a signal is lost now and then on workers of gevent.
+        """
+        self.started = time.monotonic()
+        self.process.send_signal(number)
+        while insist and self.process.poll() is None and time.monotonic() < self.started + 20:
+            time.sleep(1)
+            for child in self.children():
+                os.kill(child, number)
+        return self.wait()
+
+    def kill(self):
+        """End what is left of the group."""
+        if self._is_there():
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _is_there(self):
+        try:
+            os.killpg(self.process.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+class Server(Program):
+    """A program that listens on `port`."""
+
+    def __init__(self, command, environment, folder):
+        self.port = free_port()
+        super().__init__([part.format(port=self.port) for part in command], environment, folder)
+
+    def ask(self, path="/"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+            return answer.read().decode()
+
+    def ask_often(self, times, path="/"):
+        """Ask with four clients at a time; return all answers."""
+        with ThreadPoolExecutor(4) as clients:
+            return list(clients.map(self.ask, [path] * times))
+
+    def wait_until_it_answers(self, said=""):
+        """Return the first answer, once the server has `said` that all of it runs."""
+        deadline = time.monotonic() + 60
+        while said not in self.log and time.monotonic() < deadline:
+            time.sleep(0.05)
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                return self.ask()
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.05)
+        raise AssertionError(f"the server did not start: {self.log}")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(receiver, folder, protocol="http", **more):
+    """Return the variables of a program that sends to `receiver`, and nothing before a minute is over."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "MMTRACE_"))}
+    path = os.pathsep.join((str(BIN), os.environ["PATH"]))
+    return {
+        **outside,
+        "PATH": path,
+        "MMTRACE_SPOOL_DIR": str(folder / "spool"),
+        "OTEL_BSP_SCHEDULE_DELAY": "60000",
+        **destination(receiver, protocol),
+        **more,
+    }
+
+
+def destination(receiver, protocol):
+    if protocol == "http":
+        return {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_url, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+
+
+class Outcomes:
+    """What became of the cases that tests ask for by `name`; they run some at a time.
+
+    Asking for one that failed raises what it raised.
+    """
+
+    def __init__(self, request, run, cases):
+        wanted = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            self._futures = {name: pool.submit(run, name, case) for name, case in cases.items() if name in wanted}
+
+    def __getitem__(self, name):
+        return self._futures[name].result()
