@@ -20,7 +20,7 @@ def _original(name: str) -> Any:
     return getattr(_thread, name) if monkey is None else monkey.get_original("_thread", name)
 
 
-allocate_lock: Final[Callable[[], Any]] = _original("allocate_lock")
+allocate_lock: Final[Callable[[], _thread.LockType]] = _original("allocate_lock")
 get_ident: Final[Callable[[], int]] = _original("get_ident")
 start_new_thread: Final[Callable[..., int]] = _original("start_new_thread")
 
