@@ -118,5 +118,13 @@ def test_a_file_that_no_program_checks_is_named_in_the_readme():
     assert [file for file in orphans if not any(fnmatch.fnmatch(file, name) for name in named)] == []
 
 
+@pytest.mark.parametrize("name", ["otelcol", "jaeger", "prometheus", "alertmanager"])
+def test_the_containers_are_of_the_version_that_is_tested(name):
+    described = yaml.safe_load((CONFIG / "docker-compose.yaml").read_text())["services"]
+    service = {"otelcol": "gateway"}.get(name, name)
+    _, _, tag = described[service]["image"].partition(":")
+    assert tag.removeprefix("v") == program(name).version
+
+
 def test_every_combination_of_the_gateways_files_is_accepted():
     collector("collector-gateway.yaml", "gateway-keep-all.yaml", "gateway-scrape.yaml", "gateway-kafka.yaml")

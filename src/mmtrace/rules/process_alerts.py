@@ -26,10 +26,11 @@ def _processes(limits: ProcessLimits) -> Iterator[Alert]:
     used, allowed = series(names.PROCESS_MEMORY_USAGE), series(names.PROCESS_MEMORY_LIMIT)
     yield Alert(
         "MMTraceMemoryHigh",
-        f"max by ({_PROCESS}) ({used}) / max by ({_PROCESS}) ({allowed} > 0) > {number(limits.memory)}",
+        f"sum by ({_PROCESS}) ({used}) / max by ({_PROCESS}) ({allowed} > 0) > {number(limits.memory)}",
         "page",
         "{{ $labels.job }} ({{ $labels.instance }}): {{ $value | humanizePercentage }} of the memory that it may use",
-        "The kernel ends the process at 100 %. Look at batch size, at the length of inputs, and for a leak.",
+        "The kernel ends a process at 100 %. Look at batch size, at the length of inputs, and for a leak. What forked "
+        "workers share with each other is counted for each of them.",
         "5m",
     )
     pauses = series(names.GC_PAUSE, "count")

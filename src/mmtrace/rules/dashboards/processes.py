@@ -31,7 +31,7 @@ def _chosen(metric: names.Metric, part: str = "") -> str:
 
 def _memory(limits: ProcessLimits) -> Row:
     used, allowed = _chosen(names.PROCESS_MEMORY_USAGE), _chosen(names.PROCESS_MEMORY_LIMIT)
-    share = f"max by (job, instance) ({used}) / max by (job, instance) ({allowed} > 0)"
+    share = f"sum by (job, instance) ({used}) / max by (job, instance) ({allowed} > 0)"
     return Row(
         "Memory",
         [
