@@ -3,7 +3,7 @@
     python3 tests/backends/programs.py              # whatever is missing
     python3 tests/backends/programs.py promtool     # one of them
 
-The cache is $MMTRACE_BACKENDS, else mmtrace/backends below $XDG_CACHE_HOME or ~/.cache; its `bin` has every program by
+The cache is $BACKENDS_CACHE, else mmtrace/backends below $XDG_CACHE_HOME or ~/.cache; its `bin` has every program by
 name. Versions are pinned below, and Go checks every module against its checksum database. What is complete has its
 final name, so an interrupted build goes on where it stopped. mmtrace itself needs none of this.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILDER_FILE = ROOT / "collector-config" / "builder.yaml"
 CACHE = Path(
-    os.environ.get("MMTRACE_BACKENDS")
+    os.environ.get("BACKENDS_CACHE")
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmtrace" / "backends"
 )
 NO_GO = """\
