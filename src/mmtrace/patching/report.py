@@ -28,7 +28,7 @@ def render(rows: Iterable[Row]) -> str:
     known = list(rows)
     imported = {row.library for row in known if row.state != "waiting" and row.why != NOT_INSTALLED}
     shown = [row for row in known if row.library in imported]
-    lines = _table([("library", "version", "target", "state", "why"), *_cells(shown)]) if shown else []
+    lines = table([("library", "version", "target", "state", "why"), *_cells(shown)]) if shown else []
     lines += _line("not imported", [row for row in known if row not in shown and row.why != NOT_INSTALLED])
     lines += _line(NOT_INSTALLED, [row for row in known if row not in shown and row.why == NOT_INSTALLED])
     return "\n".join(lines) or "no instrumentation was found"
@@ -48,6 +48,7 @@ def _cells(rows: Iterable[Row]) -> Iterator[tuple[str, ...]]:
         yield library, group[0].version, target, state, why or _MEANING.get(state, "")
 
 
-def _table(lines: list[tuple[str, ...]]) -> list[str]:
+def table(lines: list[tuple[str, ...]]) -> list[str]:
+    """Return lines of text with the cells of each column below each other."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]

@@ -52,6 +52,13 @@ def say() -> None:
         logger.log(level, message, exc_info=error)
 
 
+def take() -> list[str]:
+    """Return what was reported since the last time, instead of logging it."""
+    taken = [message for _, message, _ in _unsaid]
+    _unsaid.clear()
+    return taken
+
+
 def forget() -> None:
     """Forget all causes, as in a new process; for tests and for `configure()`."""
     faults.clear()

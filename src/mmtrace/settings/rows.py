@@ -34,6 +34,7 @@ class Setting:
     variables: tuple[Variable, ...]
     help: str
     per_signal: bool = False
+    secret: bool = False
 
     def value(self, environ: Mapping[str, str], argument: Any) -> Any:
         """Return the value that the sources give, for each signal where they may differ. Raises ConfigurationError."""
@@ -43,26 +44,38 @@ class Setting:
         return tuple(self._chosen(environ, argument, signal.name, default) for signal, default in signals)
 
     def _chosen(self, environ: Mapping[str, str], argument: Any, signal: str, default: Any) -> Any:
-        given = (value for value in self._given(environ, argument, signal) if value is not None)
+        given = (value for _, value in self._given(environ, argument, signal))
         if self.kind.merges:
             return {key: value for source in reversed(list(given)) for key, value in source.items()}
         return next(given, default)
 
-    def _given(self, environ: Mapping[str, str], argument: Any, signal: str) -> Iterator[Any]:
-        """Yield what the sources say, the strongest first."""
-        if argument is not None:
-            yield _read(self.kind, argument, self.name)
+    def sources(self, environ: Mapping[str, str], argument: Any, signal: str = "") -> tuple[str, ...]:
+        """Return the variables that the value of `signal` comes from, its own name for an argument; none for defaults.
+
+        Raises ConfigurationError.
+        """
+        found = tuple(source for source, _ in self._given(environ, argument, signal))
+        return found if self.kind.merges else found[:1]
+
+    def _given(self, environ: Mapping[str, str], argument: Any, signal: str) -> Iterator[tuple[str, Any]]:
+        """Yield what the sources say, each with its name, the strongest first."""
+        read = None if argument is None else _read(self.kind, argument, self.name)
+        if read is not None:
+            yield self.name, read
         for variable in self.variables:
             name = variable.name.format(SIGNAL=signal)
             text = environ.get(name, "").strip()
             if not text:
                 continue
             try:
-                yield _read(variable.kind, text, name)
+                read = _read(variable.kind, text, name)
             except ConfigurationError as error:
                 if name.startswith(_OWN) or not variable.kind.lenient:
                     raise
                 report(f"mmtrace.settings {name}", f"mmtrace: {error}; it is left out")
+                continue
+            if read is not None:
+                yield name, read
 
 
 def _read(kind: Kind, value: Any, where: str) -> Any:
@@ -83,6 +96,7 @@ def setting(
 ) -> T:
     """Return the field of a dataclass that is a row: `variables` beside its own, or None for an argument only."""
     row = {"default": default, "kind": kind, "variables": variables, "help": help, "per_signal": per_signal}
+    row["secret"] = secret
     made: T = field(default_factory=lambda: default, repr=not secret, metadata=row)
     return made
 
