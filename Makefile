@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/demo --ignore=tests/backends
+BENCH := $(VENV)-bench
+PROGRAMS := span_cost export_cpu thread_latency throughput_and_loss propagation import_time serve_ingest
 
 .DEFAULT_GOAL := help
 
@@ -49,7 +51,16 @@ test-backends: $(STAMP)  ## get the real backends, and run the tests on them
 test-pythons: $(STAMP)  ## the unit tests on every supported Python, and on the oldest and newest OpenTelemetry
 	bash tests/pythons.sh $(UNIT_TESTS)
 
-bench: $(STAMP)  ## the benchmarks, against the stock SDK
-	for program in span_cost import_time serve_ingest; do $(BIN)/python benchmarks/$$program.py || exit 1; done
+$(BENCH)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet uv
+	VIRTUAL_ENV=$(abspath $(BENCH)) $(BENCH)/bin/uv pip install --quiet --prerelease=if-necessary-or-explicit --editable '.[server]' --group bench
+	@touch $@
+
+bench: $(BENCH)/.installed  ## the benchmarks, against the stock SDK and peers, in an environment of their own
+	@mkdir -p benchmarks/results
+	for program in $(PROGRAMS); do \
+		$(BENCH)/bin/python benchmarks/$$program.py --json benchmarks/results/$$program.json || exit 1; \
+	done
 
 .PHONY: help setup demo check format system-packages test backends test-backends test-pythons bench

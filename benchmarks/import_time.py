@@ -6,20 +6,18 @@ Every import runs in a fresh interpreter, in turn with the others; the figures a
 on first use: the last row has loaded all that its verbs need. Ends with 1 where a module is loaded that must not be.
 """
 
-import argparse
-import json
-import platform
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
+from sides import RECORDERS
+from tables import CONSOLE, about, finish, parser
 
 API, SDK = "import opentelemetry.trace", "import opentelemetry.sdk.trace"
 LAZY, VERBS = "import mmtrace", "from mmtrace import configure, model"
-IMPORTS = (API, SDK, LAZY, VERBS)
+PEERS = {"fastotel": "from fastotel import OTLPSpanProcessor", "ddtrace": "from ddtrace.trace import tracer"}
+IMPORTS = (API, SDK, LAZY, VERBS, *(statement for peer, statement in PEERS.items() if peer in RECORDERS))
 FORBIDDEN = (
     "asyncio", "google.protobuf", "grpc", "http.server", "jinja2", "mmtrace.export.console", "mmtrace.export.file",
     "mmtrace.export.otlp_grpc", "mmtrace.export.otlp_http", "mmtrace.export.prometheus", "mmtrace.server",
@@ -49,8 +47,7 @@ def measure(rounds):
             elapsed, modules[statement] = imported(statement)
             times[statement].append(elapsed)
     medians = {statement: round(statistics.median(found[1:]), 1) for statement, found in times.items()}
-    return {
-        "python": platform.python_version(),
+    return about(RECORDERS) | {
         "milliseconds": medians,
         "modules": {statement: len(found) for statement, found in modules.items()},
         "sdk / mmtrace": round(medians[SDK] / medians[VERBS], 2),
@@ -63,24 +60,21 @@ def is_forbidden(module):
 
 
 def show(figures):
-    table = Table("import", "ms", "modules", title=f"imports in fresh interpreters (Python {figures['python']})")
+    table = Table("import", "ms", "modules", title="imports in fresh interpreters")
     for statement in IMPORTS:
         table.add_row(statement, f"{figures['milliseconds'][statement]:.1f}", str(figures["modules"][statement]))
-    console = Console()
-    console.print(table)
-    console.print(f"the SDK takes {figures['sdk / mmtrace']} times as long as all of mmtrace's verbs")
-    console.print("loaded that must not be:", ", ".join(figures["must not be loaded"]) or "nothing")
+    CONSOLE.print(table)
+    CONSOLE.print(f"the SDK takes {figures['sdk / mmtrace']} times as long as all of mmtrace's verbs")
+    CONSOLE.print("loaded that must not be:", ", ".join(figures["must not be loaded"]) or "nothing")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15, help="fresh interpreters for each import")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
-    arguments = parser.parse_args()
-    figures = measure(arguments.rounds)
+    arguments = parser(__doc__, sides=())
+    arguments.add_argument("--rounds", type=int, default=15, help="fresh interpreters for each import")
+    given = arguments.parse_args()
+    figures = measure(given.rounds)
     show(figures)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    finish(figures, given.json)
     sys.exit(1 if figures["must not be loaded"] else 0)
 
 

@@ -8,7 +8,6 @@ parser needs for the same bodies; `serve` is until every span is in the file. Th
 ends with 1 where a span is lost.
 """
 
-import argparse
 import contextlib
 import http.client
 import json
@@ -24,8 +23,8 @@ from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from rich.console import Console
 from rich.table import Table
+from tables import CONSOLE, about, finish, parser
 
 from mmtrace.server.store import Store
 
@@ -167,9 +166,8 @@ def report(results):
         f"{served['memory_peak'] / 1e6:,.0f} MB",
         f"{served['lost']:,}",
     )
-    console = Console()
-    console.print(table)
-    console.print(
+    CONSOLE.print(table)
+    CONSOLE.print(
         f"{parsed / served['spans_per_cpu_second']:.0f} times the CPU of parsing alone;"
         f" {served['resent']} batches sent again; {served['file_bytes_per_span']:.0f} bytes of file a span;"
         f" target {TARGET:,} spans/s, none lost: {'met' if results['met'] else 'missed'}"
@@ -177,23 +175,25 @@ def report(results):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--spans", type=int, default=204_800)
-    parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--connections", type=int, default=4)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
-    arguments = parser.parse_args()
+    arguments = parser(__doc__, sides=())
+    arguments.add_argument("--spans", type=int, default=204_800)
+    arguments.add_argument("--batch", type=int, default=512)
+    arguments.add_argument("--connections", type=int, default=4)
+    given = arguments.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) > 1:
         os.sched_setaffinity(0, set(cores[1:]))
-    prepared = list(bodies(arguments.spans, arguments.batch))
-    results = {"batch": arguments.batch, "connections": arguments.connections, "body_bytes": len(prepared[0])}
-    results["parse_only_spans_per_cpu_second"] = measure_parsing(prepared, arguments.spans)
-    served = measure_serve(prepared, arguments.spans, arguments.connections, cores[0])
-    results |= {"serve": served, "met": served["spans_per_second"] >= TARGET and not served["lost"]}
+    prepared = list(bodies(given.spans, given.batch))
+    results = about(["mmtrace"], peers=()) | {
+        "batch": given.batch,
+        "connections": given.connections,
+        "body_bytes": len(prepared[0]),
+        "parse_only_spans_per_cpu_second": measure_parsing(prepared, given.spans),
+        "serve": (served := measure_serve(prepared, given.spans, given.connections, cores[0])),
+        "met": served["spans_per_second"] >= TARGET and not served["lost"],
+    }
     report(results)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+    finish(results, given.json)
     return 1 if served["lost"] else 0
 
 
