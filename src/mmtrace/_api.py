@@ -96,6 +96,8 @@ def _not_started(error: Exception) -> Call | None:
 
 
 _PART = PartOfCall()
+_inject = never_raises(carriers.inject)
+_extract = never_raises(carriers.extract)
 _models: dict[tuple[str, str, str, str], Model] = {}
 _MOST_MODELS = 2_000
 
@@ -228,7 +230,7 @@ def inject(carrier: _C) -> _C:
     `carrier` is a mapping, a list of (key, value) pairs, or bytes, which come back wrapped in an envelope.
     """
     ticket = Ticket.now()
-    written = never_raises(carriers.inject)(carrier, ticket.context, arrival_ns=ticket.arrival)
+    written = _inject(carrier, ticket.context, arrival_ns=ticket.arrival)
     return carrier if written is None else written
 
 
@@ -244,7 +246,7 @@ def _context_of(carrier: Context | Ticket | carriers.Carrier) -> Context:
         return carrier
     if isinstance(carrier, Ticket):
         return carrier.context
-    return never_raises(carriers.extract)(carrier) or Context()
+    return _extract(carrier) or Context()
 
 
 @never_raises

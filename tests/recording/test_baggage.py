@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +82,15 @@ def test_what_is_sent_is_received(entries):
     header = sent(entries)
     assert header.isascii()
     assert received(header) == entries
+
+
+ASCII = st.text(st.characters(max_codepoint=127), max_size=8)
+
+
+@given(ASCII.filter(bool), ASCII)
+def test_a_member_is_written_with_all_that_has_a_meaning_escaped_and_nothing_else(key, value):
+    token, octets = "!#$&'*+^`|~", "!#$&'()*/:<=>?@[]^`{|}~"
+    assert sent({key: value}) == f"{quote(key, safe=token)}={quote(value, safe=octets)}"
 
 
 keys = st.text("abc XY_é%=;,", min_size=1, max_size=8).map(str.strip).filter(bool)

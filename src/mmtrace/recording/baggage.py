@@ -25,6 +25,10 @@ _VALUE_MARKS: Final = "!#$&'()*/:<=>?@[]^`{|}~"
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105
 _OCTETS: Final = r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*"
 _MEMBER: Final = re.compile(rf"({_TOKEN})[ \t]*=[ \t]*({_OCTETS})")
+_PLAIN_MEMBER: Final = re.compile(
+    r"([!#$&'*+\-.^_`|~0-9A-Za-z]+)=([\x21\x23\x24\x26-\x2a\x2d-\x3a\x3c-\x5b\x5d-\x7e]*)"
+)
+"""A member that reads the same before and after encoding: no percent sign, no plus in its value, no properties."""
 _PROPERTY: Final = re.compile(rf"{_TOKEN}(?:[ \t]*=[ \t]*{_OCTETS})?")
 
 
@@ -80,6 +84,9 @@ def _members(header: str) -> Iterator[tuple[str, str]]:
     if len(members) > MAX_MEMBERS:
         _refuse("has too many members")
     for member in members[:MAX_MEMBERS]:
+        if (plain := _PLAIN_MEMBER.fullmatch(member)) is not None:
+            yield plain[1], plain[2]
+            continue
         pair, *properties = (part.strip(" \t") for part in member.split(";"))
         match = _MEMBER.fullmatch(pair)
         if match is None or not all(map(_PROPERTY.fullmatch, properties)):
@@ -91,7 +98,9 @@ def _members(header: str) -> Iterator[tuple[str, str]]:
 def _bounded(entries: Any) -> Iterator[str]:
     room, members = MAX_BYTES + 1, MAX_MEMBERS
     for key, value in entries.items():
-        member = f"{quote(str(key), safe=_TOKEN_MARKS)}={quote(str(value), safe=_VALUE_MARKS)}"
+        member = f"{key}={value}"
+        if (plain := _PLAIN_MEMBER.fullmatch(member)) is None or plain[1] != key:
+            member = f"{quote(str(key), safe=_TOKEN_MARKS)}={quote(str(value), safe=_VALUE_MARKS)}"
         member += getattr(value, "properties", "")
         if not members or len(member) + 1 > room:
             _refuse("to be sent is too large")
