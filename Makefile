@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/demo --ignore=tests/backends
 BENCH := $(VENV)-bench
-PROGRAMS := span_cost export_cpu thread_latency throughput_and_loss propagation import_time serve_ingest
+PROGRAMS := span_cost export_cpu thread_latency throughput_and_loss spool_throughput propagation import_time \
+	serve_ingest
 
 .DEFAULT_GOAL := help
 

@@ -78,10 +78,12 @@ def nobody():
 
 @contextmanager
 def worker(side, state, endpoint, **variables):
-    """Run one side in one state; its spans belong to the service `side state`."""
-    variables = environment(side, state, endpoint, f"{side} {state}") | variables
-    with process("worker.py", side, state, **variables) as (running, _):
-        yield running
+    """Run one side in one state; its spans belong to the service `side state`, and its files end with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {"MMTRACE_SPOOL_DIR": folder, "MMTRACE_METRICS_DIR": folder}
+        variables = environment(side, state, endpoint, f"{side} {state}") | files | variables
+        with process("worker.py", side, state, **variables) as (running, _):
+            yield running
 
 
 @contextmanager

@@ -26,12 +26,16 @@ STATES = ("no-op", "sampled out", "recording", "exporting")
 
 
 class Side(NamedTuple):
-    """One side in one state: a call of a model, what sends all that waits, and the side's own count of lost spans."""
+    """One side in one state: a call of a model, and what sends all that waits.
+
+    `lost` and `spooled` are the side's own counts of spans that it gave up, and that it keeps on disk.
+    """
 
     name: str
     call: Callable[[], object]
     flush: Callable[[], object]
     lost: Callable[[], int] = lambda: 0
+    spooled: Callable[[], int] = lambda: 0
 
 
 def environment(side, state, endpoint, service):
@@ -82,7 +86,10 @@ def ours(state):
     def lost():
         return sum(sum(pipeline.health.dropped.values()) for pipeline in pipelines)
 
-    return Side("mmtrace", call, flush, lost)
+    def spooled():
+        return sum(pipeline.health.spool_spans for pipeline in pipelines)
+
+    return Side("mmtrace", call, flush, lost, spooled)
 
 
 def stock(state):

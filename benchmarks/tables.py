@@ -8,10 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from sides import PEERS, RECORDERS, STATES
 
 CONSOLE = Console()
+if not CONSOLE.is_terminal:
+    CONSOLE.width = 120
 
 
 def parser(text, *, sides=RECORDERS, states=()):
@@ -67,13 +69,14 @@ def compared(found, *, more_is_better=False):
 
 def show(title, groups, sides, *, digits=1):
     """Print `groups`, {state: {measure: {side: figure}}}, as a table."""
-    table = Table("state", "measure", title=title)
-    for heading in (*sides, "ratio"):
+    headings = [*sides, "ratio"] if "mmtrace" in sides and "stock" in sides else sides
+    table = Table("state", Column("measure", no_wrap=True), title=title)
+    for heading in headings:
         table.add_column(heading, justify="right")
     for group, measures in groups.items():
         for number, (measure, found) in enumerate(measures.items()):
-            cells = [written(found.get(side), digits) for side in sides]
-            table.add_row(group if number == 0 else "", measure, *cells, written(found.get("ratio"), 1))
+            cells = [written(found.get(heading), 1 if heading == "ratio" else digits) for heading in headings]
+            table.add_row(group if number == 0 else "", measure, *cells)
         table.add_section()
     CONSOLE.print(table)
 

@@ -4,59 +4,82 @@
 
 The telemetry is that of span_cost.py. Every round is a process of its own on one core, which floods, then ends as any
 program does. States: recording, nothing is sent; exporting, to a receiver on another core, where there is one; receiver
-away, its port refuses every connection (one round, twice as long: queues fill up, and some take long to end). The spans
-that were made are compared with those that arrived and those that the side itself counted as lost when it had ended:
-the rest was lost silently.
+away, its port refuses every connection (one round, twice as long: queues fill up, and some take long to end); away, no
+spool, the same with MMTRACE_SPOOL=off, so that mmtrace has nothing but its queue, as the others always do. The spans
+that were made are compared with those that arrived, those that are on disk for the next process of the service, and
+those that the side itself counted as lost when it had ended: the rest was lost silently.
 """
 
-from processes import UNTRACED, ask, end, medians, nobody, receiver, worker
+from collections import defaultdict
+from typing import NamedTuple
+
+from processes import ask, end, medians, nobody, receiver, worker
 from tables import CONSOLE, about, compared, finish, parser, show
 
-STATES = ("recording", "exporting", "receiver away")
-MORE_IS_BETTER = ("calls a second", "arrived, %")
+SENT = ("recording", "exporting")
+MORE_IS_BETTER = ("calls a second", "arrived, %", "kept on disk, %")
+
+
+class Case(NamedTuple):
+    """One side in one state of the table: how its process is configured, and how long it floods."""
+
+    side: str
+    name: str
+    state: str
+    endpoint: str
+    seconds: float
+    spool: str = "overflow"
+
+
+def cases(given, endpoint, away):
+    """Return the cases in the order in which they run."""
+    often = [Case("untraced", "untraced", "untraced", endpoint, given.seconds)]
+    often += [Case(side, state, state, endpoint, given.seconds) for state in SENT for side in given.sides]
+    once = [Case(side, "receiver away", "exporting", away, 2 * given.seconds) for side in given.sides]
+    if "mmtrace" in given.sides:
+        once.append(Case("mmtrace", "away, no spool", "exporting", away, 2 * given.seconds, spool="off"))
+    return often * given.rounds + once
 
 
 def run(given):
+    answers = defaultdict(list)
     with receiver() as sink, nobody() as away:
-        pairs = [UNTRACED, *((side, state) for state in STATES[:2] for side in given.sides)]
-        answers = {pair: [] for pair in pairs}
-        for _ in range(given.rounds):
-            for pair in pairs:
-                answers[pair].append(flooded(*pair, sink, sink.endpoint, given.threads, given.seconds))
-        for side in given.sides:
-            answers[side, "receiver away"] = [flooded(side, "exporting", sink, away, given.threads, 2 * given.seconds)]
-    found = {pair: medians(rounds) for pair, rounds in answers.items()}
+        for case in cases(given, sink.endpoint, away):
+            answers[case.name, case.side].append(flooded(case, sink, given.threads))
+    found = defaultdict(dict)
+    for (name, side), rounds in answers.items():
+        found[name][side] = medians(rounds)
+    idle = found.pop("untraced")["untraced"]
     return about(given.sides) | {
-        "untraced": {"calls a second": round(found[UNTRACED]["calls a second"])},
-        "states": {state: of_state(found, state, given.sides) for state in STATES},
+        "untraced": {"calls a second": round(idle["calls a second"])},
+        "states": {name: by_measure(sides) for name, sides in found.items()},
     }
 
 
-def flooded(side, state, sink, endpoint, threads, seconds):
+def flooded(case, sink, threads):
     """Return the figures of one process from its start to its end."""
-    before = sink.spans().get(f"{side} {state}", 0)
-    with worker(side, state, endpoint) as running:
-        flood = ask(running, "flood", threads=threads, seconds=seconds)
+    service = f"{case.side} {case.state}"
+    before = sink.spans().get(service, 0)
+    with worker(case.side, case.state, case.endpoint, MMTRACE_SPOOL=case.spool) as running:
+        flood = ask(running, "flood", threads=threads, seconds=case.seconds)
         ending, last = end(running)
-    arrived, made = sink.spans().get(f"{side} {state}", 0) - before, flood["calls"]
-    return {
-        "calls": made,
-        "calls a second": flood["rate"],
+    arrived, made = sink.spans().get(service, 0) - before, flood["calls"]
+    sent = {
         "arrived, %": 100 * arrived / made,
+        "kept on disk, %": 100 * last["spooled"] / made,
         "lost and counted, %": 100 * last["lost"] / made,
-        "lost silently, %": 100 * (made - arrived - last["lost"]) / made,
+        "lost silently, %": 100 * (made - arrived - last["spooled"] - last["lost"]) / made,
         "memory grown, MB": flood["grown"] / 1e6,
         "seconds to end": ending,
     }
+    return {"calls": made, "calls a second": flood["rate"]} | (sent if case.state == "exporting" else {})
 
 
-def of_state(found, state, sides):
-    """Return {measure: {side: figure}} of one state; where nothing is sent, nothing can be lost."""
-    measures = [name for name in found[sides[0], state] if name != "calls"]
-    if state == "recording":
-        measures = ["calls a second"]
+def by_measure(sides):
+    """Return {measure: {side: figure}} of {side: {measure: figure}}."""
+    measures = [name for name in next(iter(sides.values())) if name != "calls"]
     return {
-        name: compared({side: found[side, state][name] for side in sides}, more_is_better=name in MORE_IS_BETTER)
+        name: compared({side: found[name] for side, found in sides.items()}, more_is_better=name in MORE_IS_BETTER)
         for name in measures
     }
 

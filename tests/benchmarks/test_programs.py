@@ -19,10 +19,11 @@ SMALL = {
     "propagation": "--rounds 1 --loops 5 --sides stock mmtrace --states recording",
     "serve_ingest": "--spans 600 --connections 1",
     "span_cost": "--rounds 1 --sides stock mmtrace --states exporting",
+    "spool_throughput": "--rounds 1 --seconds 0.05 --modes overflow always",
     "thread_latency": "--rounds 1 --seconds 0.1 --sides stock mmtrace",
     "throughput_and_loss": "--rounds 1 --seconds 0.05 --sides mmtrace",
 }
-COMPARED = sorted(SMALL.keys() - {"import_time", "serve_ingest"})
+COMPARED = sorted(SMALL.keys() - {"import_time", "serve_ingest", "spool_throughput"})
 PEERS = ("ddtrace", "fastotel")
 
 
@@ -39,10 +40,10 @@ def run(program):
 
 def test_every_program_is_run_by_make_bench_and_here():
     makefile = (BENCHMARKS.parent / "Makefile").read_text()
-    listed = next(line for line in makefile.splitlines() if line.startswith("PROGRAMS :=")).split()[2:]
+    listed = makefile.partition("PROGRAMS :=")[2].partition("\n\n")[0].replace("\\\n", "").split()
     programs = {file.stem for file in BENCHMARKS.glob("*.py") if '__name__ == "__main__"' in file.read_text()}
 
-    assert set(listed) == set(SMALL) == programs - {"sink", "worker"}
+    assert set(listed) == set(SMALL) == programs - {"fill_readme", "sink", "worker"}
 
 
 @pytest.mark.parametrize("program", sorted(SMALL))
@@ -69,6 +70,14 @@ def test_a_peer_that_is_not_installed_is_named(program):
 
     for peer in PEERS:
         assert (peer in figures["not installed"]) == (find_spec(peer) is None) == (f"{peer} is left out" in printed)
+
+
+def test_what_was_kept_on_disk_arrives_with_the_next_process():
+    figures, _ = run("spool_throughput")
+
+    for mode in ("overflow", "always"):
+        assert figures["states"]["receiver away"]["kept on disk, %"][mode] == 100
+        assert figures["states"]["receiver back"]["arrived at last, %"][mode] == 100
 
 
 def test_all_spans_of_a_small_run_arrive():
