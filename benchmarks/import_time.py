@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from rich.table import Table
+
 from sides import RECORDERS
 from tables import CONSOLE, about, finish, parser
 

@@ -24,9 +24,9 @@ from pathlib import Path
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from rich.table import Table
-from tables import CONSOLE, about, finish, parser
 
 from mmtrace.server.store import Store
+from tables import CONSOLE, about, finish, parser
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADERS = {"Content-Type": "application/x-protobuf"}

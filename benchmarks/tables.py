@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Column, Table
+
 from sides import PEERS, RECORDERS, STATES
 
 CONSOLE = Console()
