@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
@@ -61,12 +62,34 @@ def test_attributes_that_spans_share_are_encoded_as_those_of_one_span(shared, ow
     assert plain == sharing == again
 
 
-def _encoded_with(attributes: dict[str, Any], more: list[tuple[str, Any]], limit: int | None) -> bytes:
+@PATIENT
+@given(st.dictionaries(KEYS, TEXT, max_size=5), st.lists(st.tuples(KEYS, VALUES), max_size=6), KEYS, TEXT)
+def test_an_attribute_that_spans_come_to_share_is_encoded_as_one_that_was_set(shared, own, name, text) -> None:
+    shared_by_all = SharedAttributes(shared)
+    longer = shared_by_all.with_last(name, text)
+    encoded = _encoded_with(shared, [*own, (name, text)], None)
+    for _ in range(2):
+        assert attributes_in(_encoded_with(shared_by_all, own, None, longer)) == attributes_in(encoded)
+
+
+def attributes_in(encoded: bytes) -> list[tuple[str, bytes]]:
+    (span,) = ScopeSpans.FromString(encoded).spans
+    return sorted((pair.key, pair.value.SerializeToString()) for pair in span.attributes)
+
+
+def _encoded_with(
+    attributes: dict[str, Any],
+    more: list[tuple[str, Any]],
+    limit: int | None,
+    longer: SharedAttributes | None = None,
+) -> bytes:
     limits = recording.SpanLimits(max_span_attributes=recording.SpanLimits.UNSET if limit is None else limit)
     provider = recording.TracerProvider(Resource({}), ALWAYS_ON, limits, clock=SteadyClock(), ids=CountingIds())
     span = provider.get_tracer("test").start_span("work", attributes=attributes)
     for key, value in more:
         span.set_attribute(key, value)
+    if longer is not None and not span.share(longer):
+        span.set_attribute(longer.last, longer[longer.last])
     span.end()
     return encode_span(span)
 

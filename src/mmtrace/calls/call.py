@@ -174,7 +174,7 @@ class Call:
 
 
 def _start_of(span: Span, start_time: int | None = None) -> tuple[int, int]:
-    """Return when `span` began, by the wall and by the monotonic clock: as it read them, where it is ours."""
+    """Return when `span` began, by the wall and by the monotonic clock; a span of ours has read them already."""
     if type(span) is RecordedSpan:
         return span.start_time, span.began
     now, began = clock.wall(), clock.monotonic()
@@ -218,12 +218,12 @@ class ModelCall(Call):
         A model without a framework was named by the user and always counts; `nested=True` counts any other too.
         """
         context = current_context() if parent is None else parent
-        outer = None if nested else open_call(context)
+        outer = None if nested or OPEN_KEY not in context else open_call(context)
         if outer is not None and outer.same_runtime(model):
             return None
         given = {**model.attributes, **attributes} if attributes else model.attributes
         span = telemetry.current.tracer.start_span(model.span_name, context, kind, given, links)
-        start, began = _start_of(span)
+        start, began = (span.start_time, span.began) if type(span) is RecordedSpan else _start_of(span)
         counted = outer is None or not model.framework
         if counted:
             model.series.begin()
@@ -253,11 +253,10 @@ class ModelCall(Call):
         span, measured, operation = self.span, self._measured, self.model.operation
         value: Any
         for key, value in facts.items():
-            attribute = _KEYS.get(key)
-            if attribute is None:
+            if key not in _KEYS:
                 self._set_unknown(key, value)
             elif value is not None:
-                span.set_attribute(attribute, value)
+                span.set_attribute(_KEYS[key], value)
                 measured[key] = value
                 if operation and key in _USAGE:
                     span.set_attribute(_USAGE[key], value)
@@ -304,21 +303,20 @@ class ModelCall(Call):
         span = self.span
         if outcome == "error":
             self._record_error(error, error_type)
-        span.set_attribute(names.OUTCOME, outcome)
+        if outcome != "ok" or type(span) is not RecordedSpan or not span.share(self.model.attributes_if_ok):
+            span.set_attribute(names.OUTCOME, outcome)
         outputs = self._outputs
         if outputs is not None and span.is_recording():
             outputs.record(span, self.start_time)
-        if self.counted and self._measure(elapsed, outcome, error_type or "", outputs):
-            span.set_attribute(names.EXEMPLAR, True)
-
-    def _measure(self, elapsed: int, outcome: Outcome, error_type: str, outputs: Outputs | None) -> bool:
+        if not self.counted:
+            return
         # By index: the properties of a SpanContext, which is a tuple, cost three times as much.
-        context = self.span.get_span_context()
+        context = span.get_span_context()
         sampled = context[3] & 1 and telemetry.current.exemplars
         given = self._measured.get
-        return self.model.series.end(
+        marked = self.model.series.end(
             outcome,
-            error_type,
+            error_type or "",
             elapsed / 1e9,
             context[0] if sampled else 0,
             context[1] if sampled else 0,
@@ -330,6 +328,8 @@ class ModelCall(Call):
             outputs.first if outputs else None,
             outputs.per_output if outputs else None,
         )
+        if marked:
+            span.set_attribute(names.EXEMPLAR, True)
 
 
 class PartOfCall:

@@ -25,7 +25,17 @@ class Model:
     Make it once and use it for every call: the span's name, the common attributes and the metric series are made once.
     """
 
-    __slots__ = ("attributes", "framework", "name", "operation", "series", "span_name", "task", "version")
+    __slots__ = (
+        "attributes",
+        "attributes_if_ok",
+        "framework",
+        "name",
+        "operation",
+        "series",
+        "span_name",
+        "task",
+        "version",
+    )
 
     def __init__(self, name: str, version: str = "", task: str = "infer", framework: str = "") -> None:
         self.name = str(name)
@@ -35,6 +45,7 @@ class Model:
         self.span_name = f"{task} {name}"
         self.operation = _GEN_AI_OPERATIONS.get(task)
         self.attributes = self._attributes()
+        self.attributes_if_ok = self.attributes.with_last(names.OUTCOME, "ok")
         self.series: CallSeries = telemetry.metrics.series(name, version, task, framework)
 
     def _attributes(self) -> SharedAttributes:

@@ -6,6 +6,7 @@ adds and stores without a call and without an allocation that the garbage collec
 signals, finalizers and other threads only at calls, at jumps and at allocations of containers.
 """
 
+import math
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
@@ -35,22 +36,22 @@ class Exemplars:
     of several threads, or of an update and a finalizer inside it, exactly one succeeds, and no lock is needed.
     """
 
-    __slots__ = ("_clock", "_slots", "_until")
+    __slots__ = ("_slots", "clock", "until")
 
     def __init__(self, buckets: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._until = [_NEVER] * buckets
+        self.clock = clock
+        self.until = [_NEVER] * buckets
         self._slots: dict[tuple[int, float], Exemplar | None] = {(bucket, _NEVER): None for bucket in range(buckets)}
 
     def offer(self, bucket: int, value: float, trace_id: int, span_id: int) -> bool:
         """Return whether this measurement became the exemplar of its bucket."""
-        now = self._clock()
-        until = self._until[bucket]
+        now = self.clock()
+        until = self.until[bucket]
         if now < until or self._slots.pop((bucket, until), self) is self:
             return False
         until = now + EXEMPLAR_SECONDS
         self._slots[bucket, until] = Exemplar(float(value), time.time_ns(), trace_id, span_id)
-        self._until[bucket] = until
+        self.until[bucket] = until
         return True
 
     def latest(self) -> list[Exemplar]:
@@ -90,18 +91,25 @@ class Number:
 class Distribution:
     """One thread's part of a histogram; a bucket takes the values up to and including its bound."""
 
-    __slots__ = ("_bounds", "_exemplars", "counts", "line", "sum")
+    __slots__ = ("_bounds", "_exemplars", "_floors", "_last", "counts", "line", "sum")
 
     def __init__(self, line: Line) -> None:
         self.line = line
         self.counts = [0] * (len(line.bounds) + 1)
         self.sum = 0.0
-        self._bounds = line.bounds
+        self._bounds = (*line.bounds, math.inf)
+        self._floors = (-math.inf, *line.bounds)
+        self._last = 0
         self._exemplars = line.exemplars
 
     def add(self, value: float, trace_id: int = 0, span_id: int = 0) -> bool:
         """Count `value`; return whether the sampled call of these ids, if any, became an exemplar."""
-        bucket = bisect_left(self._bounds, value)
+        bucket = self._last  # most calls of a model fall where the one before did
+        if not self._floors[bucket] < value <= self._bounds[bucket]:
+            bucket = self._last = bisect_left(self._bounds, value)
         self.counts[bucket] += 1
         self.sum += value
-        return trace_id != 0 and self._exemplars.offer(bucket, value, trace_id, span_id)
+        exemplars = self._exemplars
+        if trace_id == 0 or exemplars.clock() < exemplars.until[bucket]:
+            return False
+        return exemplars.offer(bucket, value, trace_id, span_id)

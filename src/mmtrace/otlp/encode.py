@@ -8,7 +8,7 @@ Source: opentelemetry/proto/trace/v1/trace.proto, 1.x.
 import struct
 from typing import Any, Final
 
-from opentelemetry.trace import DEFAULT_TRACE_STATE, StatusCode
+from opentelemetry.trace import DEFAULT_TRACE_STATE, SpanKind, StatusCode
 
 from mmtrace.otlp.frames import Frame, frame_of
 from mmtrace.otlp.values import Keys, append_attributes, attributes_field
@@ -26,7 +26,9 @@ _UNSIGNED: Final = (1 << 64) - 1
 _IS_REMOTE_KNOWN: Final = 0x100
 _IS_REMOTE: Final = 0x200
 
-_pack_kind_and_times: Final = struct.Struct("<BBBQBQ").pack
+_KINDS: Final = tuple(bytes((0x30, kind.value + 1, 0x39)) for kind in SpanKind)
+"""The kind of a span, and the tag of the field that follows: the time of its start."""
+_pack_kind_and_times: Final = struct.Struct("<3sQBQ").pack
 _pack_fixed64: Final = struct.Struct("<Q").pack
 _pack_fixed32: Final = struct.Struct("<I").pack
 
@@ -93,7 +95,7 @@ def encode_span(span: Any) -> bytes:
         shared = span.shared_attributes
     context, parent = span.context, span.parent
     try:
-        kind_and_times = _pack_kind_and_times(0x30, span.kind._value_ + 1, 0x39, span.start_time, 0x41, span.end_time)
+        kind_and_times = _pack_kind_and_times(_KINDS[span.kind._value_], span.start_time, 0x41, span.end_time)
     except struct.error:
         kind_and_times = _nearest_times(span)
     parts = [
@@ -162,7 +164,7 @@ def _trace_state(state: Any) -> bytes:
 
 def _nearest_times(span: Any) -> bytes:
     start, end = _time(span.start_time), _time(span.end_time)
-    return _pack_kind_and_times(0x30, span.kind._value_ + 1, 0x39, start, 0x41, end)
+    return _pack_kind_and_times(_KINDS[span.kind._value_], start, 0x41, end)
 
 
 def _time(value: Any) -> int:

@@ -71,18 +71,24 @@ def items_of(attributes: object) -> Sequence[tuple[Any, Any]]:
 class SharedAttributes(dict[str, str]):
     """Texts that need no cleaning and that many spans start with: made once, and never changed.
 
-    `wire` is what an encoder makes of them, once.
+    `wire` is what an encoder makes of them, once. `start`: those that they continue, by the one that is named `last`.
     """
 
-    __slots__ = ("names", "wire")
+    __slots__ = ("last", "names", "start", "wire")
 
-    def __init__(self, texts: Mapping[str, str], wire: bytes | None = None) -> None:
+    def __init__(self, texts: Mapping[str, str], start: "SharedAttributes | None" = None, last: str = "") -> None:
         super().__init__(texts)
         self.names: Final = frozenset(texts)
-        self.wire = wire
+        self.start: Final = start
+        self.last: Final = last
+        self.wire: bytes | None = None
+
+    def with_last(self, name: str, text: str) -> "SharedAttributes":
+        """Return these attributes with one more, for `Span.share`."""
+        return SharedAttributes({**self, name: text}, self, name)
 
 
-NONE_SHARED: Final = SharedAttributes({}, b"")
+NONE_SHARED: Final = SharedAttributes({})
 
 
 def clean(attributes: object, limit: int | None = None, max_length: int | None = None) -> tuple[dict[str, Any], int]:

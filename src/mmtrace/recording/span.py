@@ -137,6 +137,15 @@ class Span(_Base):
         for key, value in items_of(attributes):
             self.set_attribute(key, value)
 
+    def share(self, attributes: SharedAttributes) -> bool:
+        """Set the last of `attributes` where the span shares all the others already; False where it does not."""
+        own = self.own_attributes
+        if attributes.start is not self.shared_attributes or attributes.last in own or len(own) >= self._room:
+            return False
+        self.shared_attributes = attributes
+        self._room -= 1
+        return True
+
     def _set_with_care(self, key: object, value: object) -> None:
         if not self._open:
             _late("set_attribute")

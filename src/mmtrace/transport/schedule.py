@@ -32,9 +32,11 @@ class Schedule:
         """Send what is due; ends early where `stop` says so."""
         if self._due == math.inf and self._delivery.is_ready():
             self._due = now() + self._delay
-        if self._hurried or now() >= self._due or self._is_urgent():
+        due = self._hurried or now() >= self._due
+        if due or self._is_urgent():
             self._hurried = False
-            self._delivery.send_ready(stop)
+            # Where nothing but a full batch hurries, what is left over waits for company.
+            self._delivery.send_ready(stop if due else lambda: stop() or not self._is_urgent())
             self._due = now() + self._delay if self._delivery.is_ready() else math.inf
 
     def rest(self) -> float:
