@@ -52,10 +52,11 @@ def test_where_nobody_gets_the_spans_of_the_frameworks_own_provider_ours_does(as
     assert (model.trace_id, model.parent_span_id) == (theirs.trace_id, theirs.span_id)
 
 
-def test_where_the_frameworks_own_provider_has_a_destination_its_spans_go_there(ask, take):
+def test_where_the_frameworks_own_provider_has_a_destination_its_spans_go_there(ask, take, eventually):
     memory, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(memory))
     ask(provider)
     (model,) = take(1)
+    eventually(memory.get_finished_spans)
     (theirs,) = memory.get_finished_spans()
     assert (model.trace_id, model.parent_span_id) == (theirs.context.trace_id, theirs.context.span_id)
