@@ -1,18 +1,24 @@
 """The alert rules by promtool, and on a Prometheus that runs: what the shipped tests say, and the user's own."""
 
+import contextlib
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import textwrap
+import urllib.error
+import urllib.request
 
 import pytest
 import yaml
 
-from backends.running import executable, until
+from backends.running import Running, executable, free_port, until
 from backends.stack import Prometheus, get
 from metric_names import used
 from mmtrace.rules import ApiLimits, Limits, Model, Objectives, dashboards, rule_file
+from mmtrace.rules.rule_file import groups
 
 OWN = Objectives(
     latency_buckets=(0.4,),
@@ -174,6 +180,55 @@ def test_rules_and_dashboards_ask_for_the_very_names_that_a_service_sends(promet
     panels = [expr for text in dashboards(Objectives()).values() for expr in queries(json.loads(text))]
     asked = {name for expr in (*rules, *panels) for name in used(expr)}
     assert {name for name in asked - sent if not name.startswith(ELSEWHERE)} == set()
+
+
+COLLECTOR = """
+receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{otlp}"}}}}}}}}
+exporters:
+  otlp_http/silent:
+    endpoint: http://127.0.0.1:{silent}
+    sending_queue: {{sizer: requests, queue_size: 1, num_consumers: 1}}
+  otlp_http/away: {{endpoint: "http://127.0.0.1:9", retry_on_failure: {{enabled: false}}}}
+service:
+  telemetry:
+    metrics: {{level: detailed, readers: [{{pull: {{exporter: {{prometheus: {{host: 127.0.0.1, port: {own}}}}}}}}}]}}
+  pipelines:
+    traces/silent: {{receivers: [otlp], exporters: [otlp_http/silent]}}
+    traces/away: {{receivers: [otlp], exporters: [otlp_http/away]}}
+"""
+"""A Collector before a receiver that never answers, so that a queue of one request fills, and one that is away."""
+
+
+def test_a_collector_that_loses_and_refuses_spans_counts_them_under_the_names_of_the_alerts(tmp_path):
+    ports = {"otlp": free_port(), "own": free_port()}
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        file = tmp_path / "losing.yaml"
+        file.write_text(COLLECTOR.format(silent=silent.getsockname()[1], **ports))
+        own = f"http://127.0.0.1:{ports['own']}/metrics"
+        with Running("otelcol", ["--config", file], tmp_path, own) as collector:
+            for _ in range(4):
+                one_span(f"http://127.0.0.1:{ports['otlp']}/v1/traces")
+            until(lambda: "otelcol_exporter_send_failed_spans" in scraped(own), 30, "what was not sent is counted")
+            counted = scraped(own)
+            collector.kill()  # it would wait for the receiver
+    rules = [rule["expr"] for group in groups(Objectives()) for rule in group.as_data()["rules"]]
+    read = {name.removesuffix("_total") for expr in rules for name in used(expr) if name.startswith("otelcol_")}
+    assert {name for name in read if not name.endswith(("_log_records", "_metric_points"))} <= counted
+
+
+def one_span(url):
+    """Send one span to an OTLP receiver, whatever it answers."""
+    span = {"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331", "name": "s"}
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with contextlib.suppress(urllib.error.HTTPError):
+        urllib.request.urlopen(request, timeout=10).close()
+
+
+def scraped(url):
+    """Return the names of the series that a program shows of itself."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return {re.split(r"[{ ]", line)[0] for line in answer.read().decode().splitlines() if line[:1] != "#"}
 
 
 def firing(prometheus, name):

@@ -95,10 +95,11 @@ def _telemetry() -> Iterator[Alert]:
 def _collector() -> Iterator[Alert]:
     yield Alert(
         "OtelcolQueueFilling",
-        "sum by (job, instance, exporter) (otelcol_exporter_queue_size) "
-        f"/ sum by (job, instance, exporter) (otelcol_exporter_queue_capacity) > {_QUEUE_FULL}",
+        "sum by (job, instance, exporter, data_type) (otelcol_exporter_queue_size) "
+        f"/ sum by (job, instance, exporter, data_type) (otelcol_exporter_queue_capacity) > {_QUEUE_FULL}",
         "ticket",
-        "Collector {{ $labels.instance }}: {{ $labels.exporter }} has its queue {{ $value | humanizePercentage }} full",
+        "Collector {{ $labels.instance }}: {{ $labels.exporter }} has its queue of {{ $labels.data_type }} "
+        "{{ $value | humanizePercentage }} full",
         "What is behind the exporter is away or too slow. When the queue is full, data is refused.",
         "5m",
     )

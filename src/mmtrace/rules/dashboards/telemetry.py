@@ -65,8 +65,8 @@ def _collector() -> Row:
         return f"sum by ({by}) ({either})"
 
     filled = (
-        "sum by (instance, exporter) (otelcol_exporter_queue_size) "
-        "/ sum by (instance, exporter) (otelcol_exporter_queue_capacity)"
+        "sum by (instance, exporter, data_type) (otelcol_exporter_queue_size) "
+        "/ sum by (instance, exporter, data_type) (otelcol_exporter_queue_capacity)"
     )
     return Row(
         "Collector",
@@ -106,7 +106,12 @@ def _collector() -> Row:
                 ],
                 "ops",
             ),
-            Panel("Share of the queue in use", [Query(filled, "{{instance}} {{exporter}}")], "percentunit", limit=0.8),
+            Panel(
+                "Share of the queue in use",
+                [Query(filled, "{{instance}} {{exporter}} {{data_type}}")],
+                "percentunit",
+                limit=0.8,
+            ),
             Panel(
                 "Memory",
                 [Query("otelcol_process_memory_rss or otelcol_process_memory_rss_bytes", "{{instance}}")],
