@@ -442,8 +442,22 @@ def test_the_account_balances_whatever_the_destination_answers(tmp_path_factory,
         assert balance(made) == 0
     made.flush(0.2)
     assert balance(made) == 0
-    assert made.health.queue_spans == made.health.queue_bytes == 0
-    result = made.shutdown(2)
+    result = made.shutdown(5)
     assert balance(made) == 0
-    assert result.waiting == 0
+    assert result.waiting == made.health.queue_spans == made.health.queue_bytes == 0
     assert made.health.spool_spans == result.spooled
+
+
+def test_a_process_that_runs_on_sends_what_another_leaves_meanwhile(pipeline, spools, shelf, eventually, monkeypatch):
+    monkeypatch.setattr("mmtrace.transport.spool._LOOK_EVERY", 0.1)
+    living = pipeline(spools=spools())
+    living.add(Signal.TRACES, None, b"living")
+    assert living.flush(5).exported == 1
+    shelf.answers.append(LATER)
+    dying = pipeline(spools=spools())
+    dying.add(Signal.TRACES, None, b"dying")
+    assert dying.flush(0.0).spooled == 1
+    dying.shutdown(0.0)
+    shelf.answers.clear()
+    eventually(lambda: b"dying" in shelf.bodies)
+    assert living.health.adopted == 1

@@ -15,17 +15,18 @@ from mmtrace.transport.worker import Worker
 if TYPE_CHECKING:
     from mmtrace.transport.spool import Spool
 
-_OFTEN: Final = 0.05
+_OFTEN: Final = 0.03
 _SOMETIMES: Final = 0.1
 _PATIENCE: Final = 1.0
 _RESERVE: Final = 0.2
-_LONGEST_RESERVE: Final = 1.0
+_RESERVE_WHERE_NOBODY_ANSWERED: Final = 0.4
+_LONGEST_RESERVE: Final = 2.0
 
 
 class Keeper:
     """Moves to disk what cannot be sent now, or everything at once, as the mode of each signal's spool says.
 
-    It looks every 50 or 100 ms while something is going on, and is woken when something begins; `add` never comes here.
+    It looks every 30 or 100 ms while something is going on, and is woken when something begins; `add` never comes here.
     """
 
     def __init__(
@@ -49,8 +50,14 @@ class Keeper:
             self.worker.wake()
 
     def reserve(self, timeout: float) -> float:
-        """Return how many of the seconds of a flush are kept for writing to disk what was not delivered."""
-        return min(_LONGEST_RESERVE, _RESERVE * max(0.0, timeout)) if self._delivery.spools else 0.0
+        """Return how many of the seconds of a flush are kept for writing to disk what was not delivered.
+
+        More where the receiver has not answered in this process yet: it may never.
+        """
+        if not self._delivery.spools:
+            return 0.0
+        part = _RESERVE if self._delivery.answered else _RESERVE_WHERE_NOBODY_ANSWERED
+        return min(_LONGEST_RESERVE, part * max(0.0, timeout))
 
     def keep_all(self, deadline: float, *, closing: bool) -> None:
         """Bring to disk what is in memory, what is in flight included."""

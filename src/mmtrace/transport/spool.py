@@ -101,7 +101,7 @@ class Spool:
 
     def close(self) -> None:
         """Leave what is kept to the next process of the service."""
-        self._do(self._release)
+        self._do(self._end)
         self._closed = True
 
     def before_fork(self) -> bool:
@@ -121,10 +121,10 @@ class Spool:
     # --- under the lock -----------------------------------------------------------------------------------------------
 
     def _do(self, work: Callable[[], T], *, reads: bool = False) -> T | None:
-        if self._closed or not self._lock.acquire(timeout=_PATIENCE):
+        if not self._lock.acquire(timeout=_PATIENCE):
             return None
         try:
-            return work()
+            return None if self._closed else work()
         except (sqlite3.Error, OSError, Taken) as error:
             self._failed(error, reads=reads)
             return None
@@ -272,6 +272,10 @@ class Spool:
             self._ledger.lose("spool_error", 1)
             self._say_damaged(path, error, "the items of it, of an unknown number and counted as one,")
             return None
+
+    def _end(self) -> None:
+        self._closed = True
+        self._release()
 
     def _release(self) -> None:
         file, self._file = self._file, None
