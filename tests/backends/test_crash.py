@@ -1,4 +1,4 @@
-"""Collectors that are killed in the middle and started again: nothing that a service handed over is lost."""
+"""Collectors that end in the middle, by kill -9 or when asked, and start again: nothing that they took is lost."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.running import until
+from backends.running import Running, until
 from backends.stack import Jaeger, agent, gateway
 
 SERVICE = Path(__file__).parent / "services" / "steady.py"
@@ -63,11 +63,15 @@ def _grows(collector, counter, by):
     until(lambda: collector.measured(counter) >= before + by, 60, f"{counter} grows")
 
 
-def test_an_agent_that_is_killed_with_a_full_queue_loses_nothing(chain, sender):
+ENDS = pytest.mark.parametrize("end", [Running.kill, Running.stop], ids=["killed", "stopped"])
+
+
+@ENDS
+def test_an_agent_that_ends_with_a_full_queue_loses_nothing(chain, sender, end):
     first, behind, jaeger = chain
     behind.kill()
     _grows(first, "otelcol_receiver_accepted_spans", 300)
-    first.kill()
+    end(first)
     first.start()
     _grows(first, "otelcol_receiver_accepted_spans", 100)
     behind.start()
@@ -76,11 +80,12 @@ def test_an_agent_that_is_killed_with_a_full_queue_loses_nothing(chain, sender):
     until(lambda: _held(jaeger) == sent, 90, f"{len(sent)} traces are in Jaeger")
 
 
-def test_a_gateway_that_keeps_all_and_is_killed_with_a_full_queue_loses_nothing(chain, sender):
+@ENDS
+def test_a_gateway_that_keeps_all_and_ends_with_a_full_queue_loses_nothing(chain, sender, end):
     _, behind, jaeger = chain
     jaeger.pause()
     _grows(behind, "otelcol_receiver_accepted_spans", 300)
-    behind.kill()
+    end(behind)
     behind.start()
     jaeger.resume()
     sent, said = sender.finish()
