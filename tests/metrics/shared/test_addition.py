@@ -67,6 +67,14 @@ def test_nothing_added_changes_nothing(values, exponential):
     assert (summed.count, summed.sum, summed.min, summed.max) == (point.count, point.sum, point.min, point.max)
 
 
+def test_the_sum_of_exponential_histograms_that_lie_far_apart_takes_no_more_room_than_either():
+    one, data = recorded([1e-300], exponential=True)
+    other, _ = recorded([1e300, 1.0000001e300], exponential=True)
+    summed = add(one, other)
+    assert len(summed.positive.bucket_counts) <= 160
+    assert edges(summed, data)[float("inf")] == 3
+
+
 def histogram(bounds, counts, exemplars=()):
     return HistogramDataPoint({"a": 1}, 1, 2, sum(counts), 1.0, counts, bounds, None, None, list(exemplars))
 

@@ -1,8 +1,9 @@
 """The sum of two points of one time series, measured by two processes."""
 
+import itertools
 import operator
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
@@ -29,6 +30,11 @@ def zero(point: Point) -> Point:
     if isinstance(point, HistogramDataPoint):
         return replace(point, bucket_counts=(0,) * len(point.bucket_counts), **nothing)
     return replace(point, zero_count=0, positive=Buckets(0, ()), negative=Buckets(0, ()), **nothing)
+
+
+def is_zero(point: Point) -> bool:
+    """Whether nothing was measured."""
+    return not (point.value if isinstance(point, NumberDataPoint) else point.count)
 
 
 def add(one: Point, other: Point) -> Point:
@@ -85,49 +91,51 @@ def _counts_within(bounds: Sequence[float], point: HistogramDataPoint) -> Sequen
 
 
 def _exponentials(one: ExponentialHistogramDataPoint, other: ExponentialHistogramDataPoint) -> dict[str, Any]:
-    """Add at the finer scale that both have and that needs no more buckets than the SDK's largest histogram.
+    """Add at the finest scale that both have and that needs no more buckets than the SDK's largest histogram.
 
     Buckets of a smaller scale are whole numbers of those of a greater one, so that nothing is estimated.
     Source: https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram
     """
-    scale = min(point.scale for point in (one, other) if _counts_by_side(point)) if _any(one, other) else one.scale
-    while True:
-        positive, negative = (
-            _sum(*(_coarser(getattr(point, side), point.scale - scale) for point in (one, other)))
-            for side in ("positive", "negative")
-        )
-        if max(len(positive.bucket_counts), len(negative.bucket_counts)) <= _MOST_BUCKETS:
-            break
-        scale -= 1
+    scale = min((point.scale for point in (one, other) if _has_buckets(point)), default=one.scale)
+    positive, negative = (
+        _summed([(getattr(point, side), point.scale - scale) for point in (one, other)])
+        for side in ("positive", "negative")
+    )
+    too_fine = max(_excess(positive), _excess(negative))
     return {
-        "scale": scale,
+        "scale": scale - too_fine,
         "zero_count": one.zero_count + other.zero_count,
-        "positive": positive,
-        "negative": negative,
+        "positive": _buckets(positive, too_fine),
+        "negative": _buckets(negative, too_fine),
         "exemplars": _newest([*one.exemplars, *other.exemplars])[: max(len(one.exemplars), len(other.exemplars))],
     }
 
 
-def _any(*points: ExponentialHistogramDataPoint) -> bool:
-    return any(map(_counts_by_side, points))
-
-
-def _counts_by_side(point: ExponentialHistogramDataPoint) -> bool:
+def _has_buckets(point: ExponentialHistogramDataPoint) -> bool:
     return any(point.positive.bucket_counts) or any(point.negative.bucket_counts)
 
 
-def _coarser(buckets: Buckets, by: int) -> dict[int, int]:
-    """Return count by index at a scale that is smaller by `by`; empty buckets are left out."""
+def _summed(parts: Iterable[tuple[Buckets, int]]) -> dict[int, int]:
+    """Return count by index, of buckets that each are to be so much coarser; empty ones are left out."""
     counts: dict[int, int] = {}
-    for index, count in enumerate(buckets.bucket_counts, buckets.offset):
-        if count:
-            counts[index >> by] = counts.get(index >> by, 0) + count
+    for buckets, coarser in parts:
+        for index, number in enumerate(buckets.bucket_counts, buckets.offset):
+            if number:
+                counts[index >> coarser] = counts.get(index >> coarser, 0) + number
     return counts
 
 
-def _sum(one: dict[int, int], other: dict[int, int]) -> Buckets:
-    indexes = one.keys() | other.keys()
-    if not indexes:
+def _excess(counts: Mapping[int, int]) -> int:
+    """Return by how much the scale has to fall until the buckets from the first to the last are few enough."""
+    first, last = min(counts, default=0), max(counts, default=0)
+    return next(by for by in itertools.count() if (last >> by) - (first >> by) < _MOST_BUCKETS)
+
+
+def _buckets(counts: Mapping[int, int], coarser: int) -> Buckets:
+    by_index: dict[int, int] = {}
+    for index, number in counts.items():
+        by_index[index >> coarser] = by_index.get(index >> coarser, 0) + number
+    if not by_index:
         return Buckets(0, ())
-    first, last = min(indexes), max(indexes)
-    return Buckets(first, tuple(one.get(index, 0) + other.get(index, 0) for index in range(first, last + 1)))
+    first, last = min(by_index), max(by_index)
+    return Buckets(first, tuple(by_index.get(index, 0) for index in range(first, last + 1)))

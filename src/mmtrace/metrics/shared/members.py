@@ -132,7 +132,8 @@ def empty(folder: Path) -> None:
 def sweep(home_: Path, but: Path) -> None:
     """Remove groups of which nobody has been heard for a day; their locks tell whether somebody lives."""
     for group in home_.iterdir():
-        if group != but and time.time() - last_change(group) > _FORGOTTEN_AFTER:
+        heard = max(last_change(group), group.lstat().st_mtime)  # of a folder that is being made, the second alone
+        if group != but and time.time() - heard > _FORGOTTEN_AFTER:
             lock = FileLock.take(group / LOCK)
             if lock is not None:
                 if not any(lives(group, member) for member in members(group)):

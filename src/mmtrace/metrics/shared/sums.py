@@ -22,7 +22,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from mmtrace import attributes as names
 from mmtrace.metrics.aggregator import MAX_LABEL_SETS
-from mmtrace.metrics.shared.addition import Point, add, zero
+from mmtrace.metrics.shared.addition import Point, add, is_zero, zero
 from mmtrace.metrics.snapshot import service_attributes
 from mmtrace.metrics.temporality import identity
 
@@ -49,6 +49,16 @@ class _Kind:
     unit: str | None
     type: type
     monotonic: bool
+
+    @property
+    def stays_apart(self) -> bool:
+        """Whether each process tells its own."""
+        return self.type is Gauge or self.name.startswith(_APART)
+
+    @property
+    def is_total(self) -> bool:
+        """Whether the dead count, too."""
+        return self.monotonic and not self.stays_apart
 
 
 @dataclass(slots=True)
@@ -85,67 +95,65 @@ class Sums:
         """Add what a process measured that has died."""
         self.changed = True
         for kind, metric in _metrics(data):
-            if _is_total(kind):
+            if kind.is_total:
+                places = self._places(kind, metric)
                 for point in metric.data.data_points:
-                    place = self._place(kind, metric, point)
-                    points = self._totals[kind].points
-                    points[place] = add(points[place], point)
+                    key, placed = self._placed(places, point)
+                    _add(places, key, placed)
 
     def with_living(self, living: Iterable[OfProcess]) -> _All:
         """Return everything there is to say now."""
         found = {kind: _Series(series.sample, dict(series.points)) for kind, series in self._totals.items()}
         for process in living:
             for kind, metric in _metrics(process.data):
-                series = found.setdefault(kind, _Series(metric, {}))
+                points = found.setdefault(kind, _Series(metric, {})).points
+                places = self._places(kind, metric) if kind.is_total else None
                 for point in metric.data.data_points:
-                    self._add_living(series.points, kind, metric, point, process.identity)
+                    if places is not None:
+                        key, placed = self._placed(places, point)
+                    else:
+                        placed = _with(point, process.identity) if kind.stays_apart else point
+                        key = identity(placed.attributes)
+                    _add(points, key, placed)
         return found
 
     def totals(self) -> MetricsData:
         """Return the totals of the dead."""
         return _data(self._totals, lambda attributes: attributes)
 
-    def _add_living(
-        self, points: dict[object, Point], kind: _Kind, metric: Metric, point: Point, process: Mapping[str, Any]
-    ) -> None:
-        if _stays_apart(kind):
-            own = replace(point, attributes={**(point.attributes or {}), **process})
-            points[identity(own.attributes)] = own
-            return
-        place = self._place(kind, metric, point) if _is_total(kind) else identity(point.attributes)
-        known = points.get(place) or (self._totals[kind].points[place] if _is_total(kind) else None)
-        points[place] = point if known is None else add(known, point)
+    def _places(self, kind: _Kind, metric: Metric) -> dict[object, Point]:
+        return self._totals.setdefault(kind, _Series(metric, {})).points
 
-    def _place(self, kind: _Kind, metric: Metric, point: Point) -> object:
-        """Return the key of the series that takes `point`; it exists from now on."""
-        points = self._totals.setdefault(kind, _Series(metric, {})).points
+    def _placed(self, places: dict[object, Point], point: Point) -> tuple[object, Point]:
+        """Return the key of the series that takes the point, which exists from now on, and the point as part of it."""
         key = identity(point.attributes)
-        if key not in points and len(points) >= self._limit:
-            overflow = {names.METRIC_OVERFLOW: True}
-            point, key = replace(point, attributes=overflow), identity(overflow)
-        if key not in points:
-            points[key] = zero(point)
+        if key not in places and len(places) >= self._limit:
+            point = replace(point, attributes={names.METRIC_OVERFLOW: True})
+            key = identity(point.attributes)
+        if key not in places:
+            places[key] = zero(point)
             self.changed = True
-        return key
+        return key, point
+
+
+def _add(points: dict[object, Point], key: object, point: Point) -> None:
+    known = points.get(key)
+    points[key] = point if known is None or is_zero(known) else add(known, point)
+
+
+def _with(point: Point, more: Mapping[str, Any]) -> Point:
+    return replace(point, attributes={**(point.attributes or {}), **more})
 
 
 def rendered(found: _All, *, instance: str, start: int, now: int) -> MetricsData:
     """Return what `with_living` found, as one snapshot of the service, whose totals all began at `start`."""
     for kind, series in found.items():
-        if not _stays_apart(kind):
+        if not kind.stays_apart:
             series.points = {
                 key: replace(point, start_time_unix_nano=start, time_unix_nano=max(now, start))
                 for key, point in series.points.items()
             }
     return _data(found, lambda attributes: {names.SERVICE_INSTANCE_ID: instance, **attributes})
-
-
-def _is_total(kind: _Kind) -> bool:
-    return not _stays_apart(kind) and kind.monotonic
-
-
-def _stays_apart(kind: _Kind) -> bool:
-    return kind.type is Gauge or kind.name.startswith(_APART)
 
 
 def _metrics(data: MetricsData) -> Iterator[tuple[_Kind, Metric]]:
