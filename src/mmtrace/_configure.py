@@ -162,7 +162,7 @@ def shutdown(timeout: float | None = None) -> FlushResult:
     if parts is None:
         return FlushResult()
     facade.install().put(None)
-    telemetry.install(Telemetry())
+    telemetry.install(Telemetry(service=parts.settings.service_name))  # what is logged to the end says whose it is
     return parts.shutdown(parts.settings.shutdown_timeout if timeout is None else timeout)
 
 

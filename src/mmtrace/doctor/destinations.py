@@ -98,9 +98,17 @@ def _sent(destination: Destination, probe: Probe, seconds: float, outcomes: dict
             if outcome.kind != "accepted":
                 yield from explained(destination, target, outcome, seconds)
             if not outcome.answered:
+                yield from _not_tried(list(destination.targets)[len(outcomes) :])
                 return
     finally:
         exporter.close()
+
+
+def _not_tried(signals: Sequence[Signal]) -> Iterator[Finding]:
+    if signals:
+        yield Finding(
+            "note", f"{', '.join(signal.label for signal in signals)}: not tried, as they go to the same host"
+        )
 
 
 def _exporter(destination: Destination) -> Any:
@@ -136,10 +144,10 @@ def explained(destination: Destination, target: Target, outcome: Outcome, second
         yield Finding("note", text, "NO_PROXY names the hosts that need none")
     elif not outcome.answered and destination.host:
         seen = look(destination.host, destination.port, min(seconds, 3.0), target.certificate)
-        yield from _of(destination, seen, min(seconds, 1.0))
+        yield from _of(destination, seen, outcome.message, min(seconds, 1.0))
 
 
-def _of(destination: Destination, seen: Seen, seconds: float) -> Iterator[Finding]:
+def _of(destination: Destination, seen: Seen, said: str, seconds: float) -> Iterator[Finding]:
     host, port = destination.host, destination.port
     if seen.reached == "unknown host":
         advice = "Look for a misspelling; between containers, name the service, and be in one network with it"
@@ -152,8 +160,8 @@ def _of(destination: Destination, seen: Seen, seconds: float) -> Iterator[Findin
     elif seen.reached == "silent":
         text = f"{_list(seen.addresses)} says nothing on port {port}, not even that nobody listens"
         yield Finding("note", text, "A firewall or security group drops it, or the address is wrong")
-    elif destination.protocol == "grpc":
-        yield from _spoken(destination, seen)
+    else:
+        yield from (finding for word, finding in _spoken(destination, seen) if word not in said)
 
 
 def _refused(host: str, port: int, addresses: Sequence[str], seconds: float) -> Iterator[Finding]:
@@ -178,21 +186,24 @@ _LISTEN: Final = (
 )
 
 
-def _spoken(destination: Destination, seen: Seen) -> Iterator[Finding]:
-    """Yield which protocol does not fit; over HTTP, the exporter's own message says so."""
-    if seen.speaks == "http/1":
+def _spoken(destination: Destination, seen: Seen) -> Iterator[tuple[str, Finding]]:
+    """Yield which protocol does not fit, each with the word that the exporter's own message has where it says so."""
+    port, grpc = destination.port, destination.protocol == "grpc"
+    if grpc and seen.speaks == "http/1":
         advice = "Use the port of OTLP over gRPC, 4317 as a rule, or set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
-        yield Finding("note", f"port {destination.port} speaks HTTP/1, as OTLP over HTTP does", advice)
+        yield "HTTP/1", Finding("note", f"port {port} speaks HTTP/1, as OTLP over HTTP does", advice)
+    elif not grpc and seen.speaks == "http/2":
+        advice = "Use the port of OTLP over HTTP, 4318 as a rule, or set OTEL_EXPORTER_OTLP_PROTOCOL=grpc"
+        yield "HTTP/2", Finding("note", f"port {port} speaks HTTP/2, as OTLP over gRPC does", advice)
     if seen.speaks == "tls" and not destination.secure:
-        yield Finding("note", f"port {destination.port} speaks TLS", "Set the endpoint to https:// in place of http://")
+        advice = "Set the endpoint to https:// in place of http://"
+        yield "it speaks TLS", Finding("note", f"port {port} speaks TLS", advice)
     elif seen.speaks == "tls" and seen.untrusted:
-        text = f"its certificate is not trusted: {seen.untrusted}"
-        yield Finding("note", text, "OTEL_EXPORTER_OTLP_CERTIFICATE names the certificate to trust")
-    elif seen.speaks and seen.speaks != "tls" and destination.secure:
-        advice = (
-            "Set the endpoint to http:// in place of https://, or OTEL_EXPORTER_OTLP_INSECURE=true without a scheme"
-        )
-        yield Finding("note", f"port {destination.port} speaks no TLS", advice)
+        advice = "OTEL_EXPORTER_OTLP_CERTIFICATE names the certificate to trust"
+        yield "_CERTIFICATE", Finding("note", f"its certificate is not trusted: {seen.untrusted}", advice)
+    elif seen.speaks.startswith("http") and destination.secure:
+        advice = "Set the endpoint to http://, or OTEL_EXPORTER_OTLP_INSECURE=true where it has no scheme"
+        yield "it speaks no TLS", Finding("note", f"port {port} speaks no TLS", advice)
 
 
 def _list(addresses: Iterable[str]) -> str:

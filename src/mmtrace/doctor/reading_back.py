@@ -85,10 +85,12 @@ def _ask(backend: Backend, path: str) -> _Answer | None:
 
 
 def _is_query_api(answer: _Answer) -> bool:
+    """Whether it is the list of services; Jaeger leaves an empty list out."""
     try:
-        return answer.status == 200 and "services" in json.loads(answer.body)
-    except (ValueError, TypeError):
+        told = json.loads(answer.body)
+    except ValueError:
         return False
+    return answer.status == 200 and isinstance(told, dict) and told.keys() <= {"services"}
 
 
 def _found(backend: Backend, probe: Probe, wait: float) -> Finding:

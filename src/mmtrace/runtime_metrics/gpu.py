@@ -48,7 +48,7 @@ def _open() -> Any:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        report("gpu", f"mmtrace: there are no GPU metrics: {error}", level=logging.INFO)
+        report("gpu", f"mmtrace: there are no GPU metrics: {error}", level=logging.DEBUG)
         return None
     return pynvml
 
