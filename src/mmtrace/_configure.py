@@ -305,7 +305,10 @@ def _local(settings: Settings) -> Iterator[tuple[list[Signal], Exporter, None]]:
 
 
 def _spools(settings: Settings, signals: Sequence[Signal]) -> "Spools | None":
-    """Return what keeps `signals` on disk; the last total of a process has no successor, every other snapshot has."""
+    """Return what keeps `signals` on disk.
+
+    Every snapshot of totals has a successor, the last of a process too, where another process tells its totals.
+    """
     folder = settings.spool_folder
     if settings.spool == "off" or folder is None:
         return None
@@ -319,6 +322,8 @@ def _spools(settings: Settings, signals: Sequence[Signal]) -> "Spools | None":
     modes = dict.fromkeys(signals, settings.spool)
     if settings.temporality == "cumulative" and Signal.METRICS in modes:
         modes[Signal.METRICS] = "end"
+        if settings.metrics_shared:
+            del modes[Signal.METRICS]
     return partial(spooling.spool_of, spooling.Folder(folder, **limits), modes)
 
 

@@ -356,3 +356,40 @@ def test_processes_that_are_killed_at_any_moment_leave_every_batch_to_exactly_on
     assert len(kept) > 18
     assert set(kept) <= set(delivered)
     assert files(state) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"MMTRACE_TEMPORALITY": "delta"}, True),
+        ({"MMTRACE_METRICS_SHARED": "false"}, True),
+        ({}, False),
+    ],
+)
+def test_metrics_are_kept_where_no_other_snapshot_says_the_same(run, receiver, nobody, state, settings, kept):
+    run(
+        """
+        with mmtrace.model_call("reranker"):
+            pass
+        """,
+        nobody,
+        OTEL_TRACES_EXPORTER="none",
+        **settings,
+    )
+    assert [name.partition("-")[0] for name in files(state)] == ["metrics"] * kept
+    run("with mmtrace.model_call('reranker'): pass", receiver.url, **settings)
+    assert receiver.histogram("mmtrace.model.call.duration")["reranker"] >= 1
+    assert files(state) == []
+
+
+def test_log_records_are_kept_like_spans(run, receiver, nobody, state):
+    program = """
+    logging.getLogger("shop").warning("{}")
+    print(mmtrace.shutdown())
+    """
+    options = {"MMTRACE_LOG_HANDLERS": "otlp", "OTEL_METRICS_EXPORTER": "none"}
+    out, _ = run(program.format("first"), nobody, **options)
+    assert "spooled=1" in out
+    run(program.format("second"), receiver.url, **options)
+    assert {"first", "second"} <= set(receiver.log_bodies())
+    assert files(state) == []

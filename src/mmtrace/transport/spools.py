@@ -92,8 +92,9 @@ class Folder:
                     entry.path.unlink()
 
     def _entries(self) -> list[_Entry]:
+        """Return what is there; nothing where that cannot be seen, which is said when it is needed for writing."""
         found: list[_Entry] = []
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.path) as entries:
+        with contextlib.suppress(OSError), os.scandir(self.path) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat()
