@@ -1,9 +1,12 @@
 """OTLP over gRPC: the bytes of a request as they are, through a stub without serializers.
 
 Source: https://opentelemetry.io/docs/specs/otlp/#otlpgrpc. A child that opens its own channel works where no call was
-in flight in the parent when it forked, so exports are quiet before a fork.
+in flight in the parent when it forked, so exports are quiet before a fork. Calls of the application may be in flight
+all the same, and gRPC may have been told to take no care of forks: then a call in a child never returns, whatever
+timeout it has. A child notices, gives gRPC up, and what it has goes to the spool.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,9 +44,13 @@ _NOBODY: Final = re.compile(r"failed to connect|errors resolving|Deadline Exceed
 """What gRPC itself says where no server said anything; the status is the same as a server's own."""
 _HTTP_COMPLAINT: Final = re.compile(r"http1|HTTP/1|parsing HTTP/2")
 _LONGEST_RECONNECT_MS: Final = 10_000
+_GRACE: Final = 0.5
+"""Seconds after the end of its time in which a call must have returned."""
+_FORK_SUPPORT: Final = "GRPC_ENABLE_FORK_SUPPORT"
+_OFF: Final = frozenset({"0", "f", "false", "n", "no"})
 
-_inherited: Final[list[grpc.Channel]] = []
-"""Channels of parent processes: never used, and kept, because what closing them does in a child is undefined."""
+_inherited: Final[list[object]] = []
+"""Channels and calls of parent processes: never used, and kept, because what closing them does in a child is undefined."""
 
 
 class OtlpGrpc:
@@ -57,6 +64,8 @@ class OtlpGrpc:
         self._metadata = {signal: _metadata(target) for signal, target in targets.items()}
         self._channels: dict[object, grpc.Channel] = {}
         self._calls: dict[Signal, Any] = {}
+        self._is_forked = False
+        self._is_stuck = False
         self.where = next(iter(targets.values())).where
         for target in targets.values():
             pem.check(target)
@@ -66,18 +75,36 @@ class OtlpGrpc:
         target = self._targets.get(signal)
         if target is None:
             return Outcome("unsupported", message=f"no receiver is set for {signal.label}")
-        call = self._calls.get(signal) or self._open(signal, target)
+        if self._is_stuck:
+            return self._stuck()
         try:
-            answer = call(
-                body,
-                timeout=min(timeout, target.timeout),
-                metadata=self._metadata[signal],
-                compression=_COMPRESSIONS.get(target.compression),
-            )
+            answer = self._ask(signal, target, body, min(timeout, target.timeout))
         except grpc.RpcError as error:
             return _outcome(signal, target, error)
+        except grpc.FutureTimeoutError:
+            self._is_stuck = True
+            return self._stuck()
         rejected, message = partial_success(answer)
         return Outcome("accepted", rejected=rejected, message=message)
+
+    def _ask(self, signal: Signal, target: Target, body: bytes, timeout: float) -> Any:
+        call = self._calls.get(signal) or self._open(signal, target)
+        options = {
+            "timeout": timeout,
+            "metadata": self._metadata[signal],
+            "compression": _COMPRESSIONS.get(target.compression),
+        }
+        if not self._is_forked:
+            return call(body, **options)
+        return call.future(body, **options).result(timeout + _GRACE)
+
+    def _stuck(self) -> Outcome:
+        return Outcome(
+            "retry",
+            message=f"{self.where} cannot be reached from this forked process: gRPC does not work in it. Unset "
+            f"{_FORK_SUPPORT}, fork before gRPC is used, or set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+            answered=False,
+        )
 
     def close(self) -> None:
         """Close the channels."""
@@ -87,7 +114,9 @@ class OtlpGrpc:
 
     def after_fork(self) -> None:
         """Leave the parent's channels alone and open new ones when they are needed."""
-        _inherited.extend(self._channels.values())
+        self._is_forked = True
+        self._is_stuck = self._is_stuck or (bool(self._channels) and os.environ.get(_FORK_SUPPORT, "").lower() in _OFF)
+        _inherited.extend((*self._channels.values(), *self._calls.values()))
         self._channels, self._calls = {}, {}
 
     def _open(self, signal: Signal, target: Target) -> Any:
