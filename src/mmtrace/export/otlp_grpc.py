@@ -50,7 +50,7 @@ _FORK_SUPPORT: Final = "GRPC_ENABLE_FORK_SUPPORT"
 _OFF: Final = frozenset({"0", "f", "false", "n", "no"})
 
 _inherited: Final[list[object]] = []
-"""Channels and calls of parent processes: never used, and kept, because what closing them does in a child is undefined."""
+"""Channels and calls of parents: never used, and kept, because what closing them does in a child is undefined."""
 
 
 class OtlpGrpc:
