@@ -4,9 +4,9 @@
 
 A request is 0.9 ms of native code that lets other threads run (a hash) and 0.1 ms of Python, and then one call of
 span_cost.py. Eight threads start a request each in turn, 400 a second in all. Every side is a process of its own on one
-core; the receiver is on another, where there is one. Percentiles are medians of interleaved rounds; what is added is
-the difference from the same requests untraced. "Own time" leaves out while the process did not run: on a busy machine
-this is the one to read, although requests that had to wait for another process then come all at once.
+core; the receiver is on another, where there is one. The clock, and with it the schedule, stands still while another
+process has the core; a request that starts late because its own process was at work has waited. Percentiles are medians
+of interleaved rounds; what is added is the difference from the same requests untraced.
 """
 
 import time
