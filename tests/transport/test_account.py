@@ -2,6 +2,7 @@
 
 import threading
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -36,6 +37,24 @@ def test_a_delivered_item_counts_as_started_and_exported(pipeline):
     health = made.health
     assert (health.started, health.exported, health.queue_spans, health.queue_bytes) == (1, 1, 0, 0)
     assert health.dropped == {}
+
+
+@pytest.mark.parametrize("size", [1, 200, 20_000])
+def test_a_full_queue_takes_its_bytes_and_little_more(pipeline, shelf, size):
+    made = pipeline(max_queue_bytes=1_000_000, max_queue_items=5_000)
+    shelf.open.clear()
+    made.add(Signal.TRACES, None, bytes(size))
+    shelf.busy.wait()
+    tracemalloc.start()
+    try:
+        while made.add(Signal.TRACES, None, bytes(size)):
+            pass
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    health = made.health
+    assert health.queue_spans == min(5_000, 1_000_000 // size)
+    assert taken < health.queue_bytes + 160 * health.queue_spans + 20_000
 
 
 def test_what_does_not_fit_in_bytes_is_dropped_and_counted(pipeline, shelf):

@@ -1,6 +1,7 @@
 """The span that is recorded: it keeps what it is told and hands itself over when it ends."""
 
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -296,10 +297,7 @@ class Span(_Base):
         """The links, in the order in which they were added."""
         return tuple(self.own_links)
 
-    @property
-    def resource(self) -> Any:
-        """What recorded it: the provider's resource."""
-        return self._recorder.resource
+    resource = property(attrgetter("_recorder.resource"), doc="What recorded it: the provider's resource.")
 
     def to_json(self, indent: int | None = 4) -> str:
         """Return the span as the JSON that the SDK's console exporter prints."""

@@ -2,7 +2,8 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from mmtrace.transport.batch import Batch, Item
@@ -125,14 +126,18 @@ class Lane:
 
     def _oldest_of_queue(self, max_items: int, max_bytes: int) -> Batch | None:
         items: list[Item] = []
-        while (item := self._oldest()) is not None:
-            max_items -= item[2]
-            max_bytes -= len(item[1])
-            if items and (max_items < 0 or max_bytes < 0):
-                self.queue.appendleft(item)
-                break
-            items.append(item)
-        return Batch(items) if items else None
+        append, popleft = items.append, self.queue.popleft
+        with suppress(IndexError):
+            for _ in range(max_items):
+                append(popleft())
+        if not items:
+            return None
+        batch = Batch(items)
+        if batch.count <= max_items and batch.size <= max_bytes:
+            return batch
+        fitting = _fitting(items, max_items, max_bytes)
+        self.queue.extendleft(reversed(items[fitting:]))
+        return Batch(items[:fitting])
 
     def _oldest(self) -> Item | None:
         try:
@@ -218,3 +223,13 @@ class Lane:
         except IndexError:
             item = self._oldest()
             return None if item is None else Batch([item])
+
+
+def _fitting(items: Sequence[Item], max_items: int, max_bytes: int) -> int:
+    """Return how many of the items are within both bounds together, but at least one."""
+    for index, (_, payload, count) in enumerate(items):
+        max_items -= count
+        max_bytes -= len(payload)
+        if index and (max_items < 0 or max_bytes < 0):
+            return index
+    return len(items)
