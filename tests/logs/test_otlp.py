@@ -76,6 +76,13 @@ def test_two_handlers_on_the_way_of_a_record_send_it_once(logger, arrived):
     assert len(arrived()) == 1
 
 
+def test_filters_of_a_handler_hold(logger, arrived):
+    logger.handlers[0].addFilter(lambda record: record.msg != "secret")
+    logger.info("secret")
+    logger.info("said")
+    assert [record.body.string_value for _, record in arrived()] == ["said"]
+
+
 def test_what_our_own_requests_log_is_not_sent(logger, arrived):
     with suppress():
         logger.debug("urllib3 says")

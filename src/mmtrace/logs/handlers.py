@@ -127,9 +127,12 @@ class OtlpHandler(logging.Handler):
     A record that comes twice, by two such handlers, is sent once.
     """
 
-    def createLock(self) -> None:  # noqa: N802  # logging's name
-        """Make no lock: nothing here is shared."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Hand over what passes the filters, without the lock that handlers hold by default: nothing here is shared."""
+        passed: Any = self.filter(record)  # a filter may return another record, from Python 3.12 on
+        if passed:
+            self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return bool(passed)
 
     @never_raises
     def emit(self, record: logging.LogRecord) -> None:
