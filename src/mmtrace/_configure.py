@@ -348,7 +348,7 @@ def _feed_logs(parts: Parts) -> None:
         provider = logs.LoggerProvider(resource=parts.provider.resource, shutdown_on_exit=False)
         provider.add_log_record_processor(_Process.log_sink)
         api.set_logger_provider(provider)
-    _Process.log_sink.feed(parts.logs, lambda: parts.provider.resource)
+    _Process.log_sink.feed(parts.logs, lambda: parts.provider.resource, parts.settings.redact)
     parts.closers.append(partial(_Process.log_sink.forsake, parts.logs))
 
 

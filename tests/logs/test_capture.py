@@ -240,3 +240,17 @@ def test_records_go_to_what_was_configured_last_and_on_after_a_wrong_setting(rec
         receiver,
     )
     assert receiver.log_bodies() == ["said"]
+
+
+def test_redact_sees_what_records_say_before_they_are_sent(receiver):
+    run(
+        """
+        import logging, mmtrace
+        hide = lambda key, value: "***" if "4242" in str(value) else value
+        mmtrace.configure(log_handlers="otlp", redact=hide)
+        logging.error("card 4242", extra={"card": "4242"})
+        """,
+        receiver,
+    )
+    assert receiver.log_bodies() == ["***"]
+    assert b"4242" not in receiver.bodies["/v1/logs"][0].split(b"code.file.path")[-1]

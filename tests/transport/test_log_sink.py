@@ -73,3 +73,25 @@ def test_a_record_that_cannot_be_encoded_is_counted_and_said(provider, said):
     assert pipeline.health_of(Signal.LOGS).dropped == {"encode_error": 1}
     assert "log record" in said()[0]
     assert logging.getLogger("mmtrace").level <= logging.WARNING
+
+
+def test_redact_sees_attributes_and_body_and_nothing_else_is_changed(pipeline, requests):
+    provider = LoggerProvider(shutdown_on_exit=False)
+    seen = []
+    provider.add_log_record_processor(LogSink([pipeline()], redact=lambda key, _: None if key == "card" else "***"))
+    provider.add_log_record_processor(type("Other", (LogSink,), {"on_emit": lambda _, record: seen.append(record)})([]))
+    provider.get_logger("app").emit(body="card 4242", attributes={"card": "4242", "page": "7"})
+    assert provider.force_flush()
+    record = requests()[0].resource_logs[0].scope_logs[0].log_records[0]
+    assert record.body.string_value == "***"
+    assert {pair.key: pair.value.string_value for pair in record.attributes} == {"page": "***"}
+    assert seen[0].log_record.body == "card 4242"
+
+
+def test_redact_that_fails_leaves_the_value_out(pipeline, requests):
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(LogSink([pipeline()], redact=lambda *_: 1 / 0))
+    provider.get_logger("app").emit(body="card 4242", attributes={"card": "4242"})
+    assert provider.force_flush()
+    record = requests()[0].resource_logs[0].scope_logs[0].log_records[0]
+    assert "4242" not in str(record)
