@@ -96,7 +96,7 @@ def test_secrets_and_personal_data_are_hidden_and_harmless_values_are_not(backen
     trace_id = writer.trace(keep=True, error="no", attributes={**SECRETS, **HARMLESS, **long})
     with first:
         send(first.url, writer.spans)
-    trace = until(lambda: jaeger.all_traces().get(trace_id), 30)
+        trace = until(lambda: jaeger.all_traces().get(trace_id), 30)
     (span,) = [span for span in trace.spans if span.name == "rerank m"]
     for secret in ("hunter2", "YWxhZGRp", "anna.b@", "4111", "sk-abc"):
         assert not any(secret in str(value) for value in span.attributes.values()), secret
