@@ -61,6 +61,7 @@ class Folder:
         self._id = uuid.uuid4().hex
         self._alive = self._speaker = None
         self._seen: frozenset[tuple[str, int]] = frozenset()
+        self._read: tuple[tuple[int, int, int], _Group] | None = None
 
     # --- this process -------------------------------------------------------------------------------------------------
 
@@ -179,7 +180,13 @@ class Folder:
             members.empty(self.path)
 
     def _group(self) -> _Group:
+        """Return what the file with the totals says, which is read only where another process has replaced it."""
         path = self.path / members.TOTALS
+        try:
+            if self._read is not None and self._read[0] == members.version(path):
+                return self._read[1]
+        except FileNotFoundError:
+            pass
         stored = self._load(path)
         try:
             if stored is not None:
@@ -195,6 +202,7 @@ class Folder:
     def _write(self, group: _Group) -> None:
         facts = {"instance": group.instance, "start": group.start, "buried": sorted(group.buried)}
         members.write(self.path / members.TOTALS, dump(group.totals, **facts))
+        self._read = members.version(self.path / members.TOTALS), group
 
     def _snapshots(self, those: Iterable[str]) -> Iterator[MetricsData]:
         for member in those:

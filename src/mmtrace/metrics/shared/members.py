@@ -12,7 +12,6 @@ In <base>/mmtrace-metrics-<uid>/<group>/ are
 import os
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -35,8 +34,12 @@ _FORGOTTEN_AFTER: Final = 86_400.0
 
 
 def home(base: str) -> Path:
-    """Return the folder for all groups of this user below `base`, or below the system's folder for such files."""
-    return Path(base or tempfile.gettempdir()) / f"mmtrace-metrics-{os.geteuid()}"
+    """Return the folder for all groups of this user below `base`, or below the system's folder for such files.
+
+    That is not `tempfile.gettempdir()`, which is the working directory where the right one cannot be written to:
+    processes that share must find the same.
+    """
+    return Path(base or os.environ.get("TMPDIR") or "/tmp") / f"mmtrace-metrics-{os.geteuid()}"  # noqa: S108 - checked
 
 
 def make_private(folder: Path) -> None:
@@ -80,6 +83,12 @@ def join(folder: Path, member: str) -> FileLock:
         raise FileExistsError(f"{member} is somebody else's name")
     lock.move(folder / f"{member}{_LOCK_OF_MEMBER}")
     return lock
+
+
+def version(path: Path) -> tuple[int, int, int]:
+    """Return what differs as soon as the file at `path` is another one."""
+    found = path.lstat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def snapshot(folder: Path, member: str) -> Path:
