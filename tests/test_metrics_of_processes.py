@@ -172,7 +172,7 @@ def test_a_process_that_is_killed_counts_with_its_last_snapshot(receiver, port):
 
         def count():
             page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
-            return sum(float(l.rsplit(" ", 1)[1]) for l in page.splitlines() if "duration_seconds_count" in l)
+            return sum(float(l.rsplit(" ", 1)[1]) for l in page.splitlines() if "model_call_duration_seconds_count" in l)
 
         port = int(sys.argv[1])
         mmtrace.configure(metrics_exporter="prometheus", prometheus_port=port, prometheus_host="127.0.0.1")
