@@ -88,18 +88,7 @@ class Speaker:
     def collect(self) -> MetricsData:
         """Return the sums over all processes, dead ones included; the others are a second behind."""
         with self._lock:
-            own = self._publish()
-            if not own.resource_metrics:
-                return self._last or own
-            try:
-                self._last = self._folder.total(own, self._instance)
-            except TimeoutError as error:
-                self._complain(error)
-                return self._last or own
-            except OSError as error:
-                self._complain(error)
-                return own
-            return self._last
+            return self._total(self._publish())
 
     def publish(self) -> None:
         """Let the others see what this process has measured, if it has measured anything."""
@@ -112,10 +101,24 @@ class Speaker:
             return
         with self._lock:
             own = self._publish()
-            data = self.collect() if not _is_blank(own) and self._speaks() else MetricsData([])
+            data = self._total(own) if not _is_blank(own) and self._speaks() else MetricsData([])
         self.start()
         for body, count in requests(data):
             pipeline.add(Signal.METRICS, None, body, count)
+
+    def _total(self, own: MetricsData) -> MetricsData:
+        """Return the sums, of which `own` is this process's part; where they cannot be had, the last ones, or `own`."""
+        if not own.resource_metrics:
+            return self._last or own
+        try:
+            self._last = self._folder.total(own, self._instance)
+        except TimeoutError as error:
+            self._complain(error)
+            return self._last or own
+        except OSError as error:
+            self._complain(error)
+            return own
+        return self._last
 
     def _publish(self) -> MetricsData:
         own = self._own.collect()
