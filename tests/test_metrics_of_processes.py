@@ -172,7 +172,8 @@ def test_a_process_that_is_killed_counts_with_its_last_snapshot(receiver, port):
 
         def count():
             page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
-            return sum(float(l.rsplit(" ", 1)[1]) for l in page.splitlines() if "model_call_duration_seconds_count" in l)
+            lines = [line for line in page.splitlines() if "model_call_duration_seconds_count" in line]
+            return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
         port = int(sys.argv[1])
         mmtrace.configure(metrics_exporter="prometheus", prometheus_port=port, prometheus_host="127.0.0.1")
