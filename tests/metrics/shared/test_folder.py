@@ -152,6 +152,33 @@ def test_groups_that_nobody_has_used_for_a_day_are_removed(process, publish):
     assert used.path.exists()
 
 
+def test_whatever_else_lies_beside_the_groups_does_no_harm(process, publish, said):
+    one = process()
+    one.path.parent.mkdir(mode=0o700)
+    (one.path.parent / "file").write_text("")
+    (one.path.parent / "link").symlink_to("/nowhere")
+    (one.path.parent / "folder").mkdir(mode=0)
+    for name in ("file", "folder"):
+        os.utime(one.path.parent / name, (0, 0))
+    assert said(one.total(publish(one, 1))) == {("calls",): 1}
+
+
+def test_the_files_of_many_dead_are_a_reason_to_count_them_and_those_of_many_living_are_none(process, publish):
+    one, others = process(), [process() for _ in range(5)]
+    first = publish(one, 1)
+    for other in others:
+        publish(other, 1)
+    assert one.is_crowded(most=4)
+    one.total(first)
+    assert not one.is_crowded(most=4)
+    for other in [process() for _ in range(5)]:
+        publish(other, 1)
+        die(other)
+    assert one.is_crowded(most=4)
+    one.total(first)
+    assert not one.is_crowded(most=4)
+
+
 def test_one_process_speaks_and_when_it_has_died_another_does(process):
     one, two = process(), process()
     assert (one.claim(), two.claim(), one.claim()) == (True, False, True)

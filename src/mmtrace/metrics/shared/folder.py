@@ -61,6 +61,7 @@ class Folder:
         self._id = uuid.uuid4().hex
         self._alive = self._speaker = None
         self._seen: frozenset[tuple[str, int]] = frozenset()
+        self._living_then = 0
         self._read: tuple[tuple[int, int, int], _Group] | None = None
 
     # --- this process -------------------------------------------------------------------------------------------------
@@ -110,8 +111,8 @@ class Folder:
         return bool(members.members(self.path) - {self._id})
 
     def is_crowded(self, most: int = 64) -> bool:
-        """Whether more files have gathered than there are processes in a common service."""
-        return len(members.members(self.path)) > most
+        """Whether the files of over `most` processes have gathered since the last `total`."""
+        return len(members.members(self.path)) > most + self._living_then
 
     # --- the one that speaks for all ----------------------------------------------------------------------------------
 
@@ -149,7 +150,7 @@ class Folder:
             group = self._group()
             others = members.members(self.path) - {self._id}
             living = {member for member in others if members.lives(self.path, member)}
-            dead = others - living
+            dead, self._living_then = others - living, len(living)
             sums = Sums(group.totals)
             for data in self._snapshots(dead - group.buried):
                 sums.bury(data)

@@ -39,7 +39,8 @@ def home(base: str) -> Path:
     That is not `tempfile.gettempdir()`, which is the working directory where the right one cannot be written to:
     processes that share must find the same.
     """
-    return Path(base or os.environ.get("TMPDIR") or "/tmp") / f"mmtrace-metrics-{os.geteuid()}"  # noqa: S108 - checked
+    folder = Path(base or os.environ.get("TMPDIR") or "/tmp").absolute()  # noqa: S108 - who owns it is checked
+    return folder / f"mmtrace-metrics-{os.geteuid()}"
 
 
 def make_private(folder: Path) -> None:
@@ -140,14 +141,25 @@ def empty(folder: Path) -> None:
 
 def sweep(home_: Path, but: Path) -> None:
     """Remove groups of which nobody has been heard for a day; their locks tell whether somebody lives."""
-    for group in home_.iterdir():
-        heard = max(last_change(group), group.lstat().st_mtime)  # of a folder that is being made, the second alone
-        if group != but and time.time() - heard > _FORGOTTEN_AFTER:
-            lock = FileLock.take(group / LOCK)
-            if lock is not None:
-                if not any(lives(group, member) for member in members(group)):
-                    shutil.rmtree(group, ignore_errors=True)
-                lock.release()
+    with os.scandir(home_) as entries:
+        groups = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for group in groups:
+        with suppress(OSError):
+            if group != but and time.time() - _heard_of(group) > _FORGOTTEN_AFTER:
+                _remove_unless_used(group)
+
+
+def _heard_of(group: Path) -> float:
+    """Return when somebody has written there, in seconds since the epoch; a folder that is being made is empty."""
+    return max(last_change(group), group.lstat().st_mtime)
+
+
+def _remove_unless_used(group: Path) -> None:
+    lock = FileLock.take(group / LOCK)
+    if lock is not None:
+        if not any(lives(group, member) for member in members(group)):
+            shutil.rmtree(group, ignore_errors=True)
+        lock.release()
 
 
 def _written_at(entry: "os.DirEntry[str]") -> int:
