@@ -65,6 +65,20 @@ def test_the_dead_count_once_however_often_they_are_counted(process, publish, sa
     assert members.members(one.path) == {one._id}
 
 
+def test_where_the_totals_cannot_be_written_nothing_is_lost_and_nobody_counts_twice(process, publish, said):
+    one, two = process(), process()
+    first = publish(one, 1)
+    one.total(first)
+    publish(two, 10, pid=2)
+    die(two)
+    in_the_way = one.path / f"{members.TOTALS}.{os.getpid()}.new"
+    in_the_way.mkdir()
+    assert [said(one.total(first)) for _ in range(2)] == [{("calls",): 11}] * 2
+    assert guard.faults["metrics.shared.totals"] == 2
+    in_the_way.rmdir()
+    assert [said(one.total(first)) for _ in range(2)] == [{("calls",): 11}] * 2
+
+
 def test_who_crashes_between_the_sum_and_the_removal_counts_nobody_twice(process, publish, said, monkeypatch):
     one, two, three = process(), process(), process()
     publish(two, 10, pid=2)

@@ -156,8 +156,7 @@ class Folder:
                 sums.bury(data)
             found = sums.with_living(_told_apart([own, *self._snapshots(living)]))
             if sums.changed or dead:
-                self._write(_Group(sums.totals(), group.instance, group.start, frozenset(dead)))
-                members.remove(self.path, dead)
+                self._replace(_Group(sums.totals(), group.instance, group.start, frozenset(dead)))
             self._seen = frozenset((member, moment) for member, moment in seen if member not in dead)
         return rendered(found, instance=instance or group.instance, start=group.start, now=time.time_ns())
 
@@ -199,6 +198,14 @@ class Folder:
         group = _Group(MetricsData([]), str(uuid.uuid4()), time.time_ns(), frozenset())
         self._write(group)
         return group
+
+    def _replace(self, group: _Group) -> None:
+        """Keep the totals; where they cannot be written, the dead keep their files and are counted anew each time."""
+        try:
+            self._write(group)
+            members.remove(self.path, group.buried)
+        except OSError as error:
+            report("metrics.shared.totals", f"mmtrace: the totals of {self.path} cannot be written: {error}")
 
     def _write(self, group: _Group) -> None:
         facts = {"instance": group.instance, "start": group.start, "buried": sorted(group.buried)}
