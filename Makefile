@@ -42,7 +42,7 @@ system-packages:  ## the programs that the tests run: Chromium and a Redis serve
 test: $(STAMP) system-packages  ## set up and run the tests
 	$(BIN)/python -m pytest --ignore=tests/backends $(ARGS)
 
-backends:  ## get the real Collector, Jaeger, Prometheus and Alertmanager, whatever of them is missing (needs Go)
+backends:  ## get the real Collector, Jaeger, Prometheus, Alertmanager and Loki, whatever of them is missing (needs Go)
 	$(PYTHON) tests/backends/programs.py $(ARGS)
 
 test-backends: $(STAMP)  ## get the real backends, and run the tests on them

@@ -66,6 +66,10 @@ def alertmanager(file):
     accepts([executable("amtool"), "check-config", CONFIG / file])
 
 
+def loki(file):
+    accepts([executable("loki"), f"-config.file={CONFIG / file}", "-verify-config"])
+
+
 def kustomize(file):
     for manifest in yaml.safe_load_all(accepts([executable("kustomize"), "build", (CONFIG / file).parent])):
         kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
@@ -90,6 +94,7 @@ CHECKS = {
     "rules/*.rules.yml": rules,
     "rules/tests/*.test.yml": rule_tests,
     "alertmanager.yml": alertmanager,
+    "loki.yaml": loki,
     "*kustomization.yaml": kustomize,
 }
 """Which program checks which file; the others are checked by tests of their own, or named as unchecked."""
