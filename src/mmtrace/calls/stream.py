@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from mmtrace.calls.call import Call, ModelCall
 from mmtrace.calls.outcome import Outcome, outcome_of
+from mmtrace.recording.current import aside
 from mmtrace.spans import clock
 
 StreamEnd: TypeAlias = Literal["exhausted", "closed", "cancelled", "error", "abandoned"]
@@ -142,6 +143,13 @@ def _drive(begin: Begin, generator: Generator[Any, Any, Any], owner: _Owner) -> 
 
 def _close(stream: Stream, generator: Generator[Any, Any, Any], owner: _Owner) -> None:
     how = owner.how_closed
+    if how == "abandoned":
+        aside(_close_as, how, stream, generator)
+    else:
+        _close_as(how, stream, generator)
+
+
+def _close_as(how: StreamEnd, stream: Stream, generator: Generator[Any, Any, Any]) -> None:
     try:
         with stream.call.step():
             generator.close()

@@ -1,5 +1,6 @@
 """What is current in this thread or task: the API's context, switched at little cost and without a log line."""
 
+import sys
 from collections.abc import Callable
 from contextvars import Token, copy_context
 from typing import Final
@@ -17,10 +18,27 @@ SPAN_KEY: Final = _SPAN_KEY
 _runtime: Final = context_api._RUNTIME_CONTEXT
 _variable: Final = _runtime._current_context if type(_runtime) is ContextVarsRuntimeContext else None
 
+_set: Final[Callable[[Context], Token[Context]]] = _variable.set if _variable else context_api.attach
+_get: Final[Callable[[None], Context | None]] = _variable.get if _variable else lambda _: None
+_DELETES_BADLY: Final = _variable is not None and sys.version_info < (3, 12)
+_EMPTY: Final = Context()
+
 current: Final[Callable[[], Context]] = _variable.get if _variable else context_api.get_current
 """Return the current context."""
 
-attach: Final[Callable[[Context], Token[Context]]] = _variable.set if _variable else context_api.attach
+
+def _attach_over_empty(context: Context) -> Token[Context]:
+    """Make a context current, over an empty one where there was none: no variable is deleted when it is left.
+
+    Up to Python 3.11 a collection may run inside that deletion, and where a finalizer in it reads the variable, the
+    next one who does ends the process. Where a variable is set to what it was, nothing of the kind can happen.
+    """
+    if _get(None) is None:
+        _set(_EMPTY)
+    return _set(context)
+
+
+attach: Final[Callable[[Context], Token[Context]]] = _attach_over_empty if _DELETES_BADLY else _set
 """Make a context current; the token is for `detach`."""
 
 _reset: Final[Callable[[Token[Context]], None]] = _variable.reset if _variable else _runtime.detach
@@ -33,6 +51,14 @@ def current_in_collection() -> Context | None:
     when the reset goes on: the next `get` ends the process. A copy of all variables is read without such memory.
     """
     return copy_context().get(_variable) if _variable else None
+
+
+def aside(function: Callable[..., object], *arguments: object) -> None:
+    """Call `function` in a copy of what is current: what it attaches changes nothing for whom a collection interrupts.
+
+    Up to Python 3.11 that may be a `ContextVar.set` that is half done; another one inside ends the process.
+    """
+    copy_context().run(function, *arguments)
 
 
 def detach(token: Token[Context]) -> None:
