@@ -15,6 +15,7 @@ from mmtrace.recording import guard
 from mmtrace.spans import Resource
 from mmtrace.transport import ACCEPTED, Outcome, Pipeline, Signal
 from mmtrace.transport.spool import Folder, Spool
+from mmtrace.transport.spool_file import SpoolFile
 
 LATER = Outcome("retry", message="the shelf cannot be reached: nobody listens there", answered=False)
 
@@ -135,6 +136,38 @@ def test_a_full_queue_goes_to_disk_while_the_destination_is_slow(pipeline, spool
     assert made.flush(5).waiting == 0
     eventually(lambda: made.health.exported == 41)
     assert balance(made) == 0
+
+
+def test_what_fills_memory_is_written_in_one_go_and_sent_in_batches(pipeline, spools, shelf, eventually, monkeypatch):
+    writes = []
+    append = SpoolFile.append
+    monkeypatch.setattr(SpoolFile, "append", lambda file, bodies: writes.append(len(bodies)) or append(file, bodies))
+    shelf.open.clear()
+    made = pipeline(spools=spools(), schedule_delay=0.0, max_batch_items=10, max_queue_items=4000)
+    made.add(Signal.TRACES, None, b"x")
+    assert shelf.busy.wait(5)
+    for _ in range(2100):
+        assert made.add(Signal.TRACES, None, b"y")
+    eventually(lambda: made.health.spool_spans >= 2000)
+    assert max(writes) >= 200
+    shelf.open.set()
+    assert made.flush(5).waiting == 0
+    eventually(lambda: made.health.exported == 2101)
+    assert max(shelf.counts) == 10
+    assert balance(made) == 0
+
+
+def test_what_is_written_in_one_go_stays_in_memory_where_it_fails(pipeline, spools, shelf, folder):
+    shelf.answers.extend([LATER] * 10)
+    folder.parent.mkdir(parents=True)
+    folder.write_text("not a folder")
+    made = pipeline(spools=spools(), schedule_delay=60.0, max_batch_items=10)
+    for number in range(100):
+        made.add(Signal.TRACES, None, b"%02d" % number)
+    assert made.flush(0.5).waiting == 100
+    shelf.answers.clear()
+    assert made.flush(5).exported == 100
+    assert b"".join(sorted(shelf.bodies)) == b"".join(b"%02d" % number for number in range(100))
 
 
 def test_what_is_too_large_is_sent_from_disk_in_halves(pipeline, spools, shelf):

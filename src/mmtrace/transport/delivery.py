@@ -213,7 +213,7 @@ class Delivery:
         self.failures += 1
         lane.resume_at = now() + self._pause(lane, outcome)
         spool = lane.spool
-        if batch.numbers or (spool is not None and spool.mode != "end" and lane.move_to_disk(batch)):
+        if batch.numbers or (spool is not None and spool.mode != "end" and lane.move_to_disk([batch])):
             lane.release(batch)
             self.complain(f"{outcome.message}; the service runs on, telemetry waits on disk")
             return

@@ -96,23 +96,21 @@ class Keeper:
         if self._delivery.is_urgent() and not self._delivery.is_busy:
             self._wake_sender()
         self._idle = True
-        if any(self._looks_after(lane) for lane in self._lanes) or self._is_filling:
+        in_haste = self._is_in_haste
+        if in_haste or any(self._looks_after(lane) for lane in self._lanes):
             self._idle = False
-            return _OFTEN if any(lane.goes_by_disk for lane in self._lanes) else _SOMETIMES
+            return _OFTEN if in_haste or any(lane.goes_by_disk for lane in self._lanes) else _SOMETIMES
         return math.inf
 
     def _must_go(self, lane: Lane) -> bool:
         if _waits_for_the_end(lane):
             return False
-        return lane.goes_by_disk or lane.resume_at > now() or self._is_half_full
+        return lane.goes_by_disk or lane.resume_at > now() or self._room.is_filled(2)
 
     @property
-    def _is_half_full(self) -> bool:
-        return self._room.bytes * 2 > self._room.max_bytes or self._room.items * 2 > self._room.max_items
-
-    @property
-    def _is_filling(self) -> bool:
-        return self._delivery.is_busy or self._room.bytes * 4 > self._room.max_bytes
+    def _is_in_haste(self) -> bool:
+        """Whether memory may fill before the sender has a turn: threads at full speed fill it in half a second."""
+        return self._delivery.is_busy or self._room.is_filled(4)
 
     def _looks_after(self, lane: Lane) -> bool:
         """Whether something may come that does not wake the sender, who would wake this thread."""

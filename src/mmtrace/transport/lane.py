@@ -107,11 +107,11 @@ class Lane:
     def take(self, max_items: int, max_bytes: int) -> Batch | None:
         """Return the next batch within both bounds, but of at least one payload.
 
-        One that came back is the first; then those of the queue and those on disk take turns.
+        One that came back is the first; then those of the queue and those on disk take turns, unless memory fills up.
         """
         if self.returned:
             return self.returned.popleft()
-        self._disk_next = not self._disk_next
+        self._disk_next = not self._disk_next and not self.room.is_filled(4)
         sources = (self._take_from_queue, self._take_from_disk)
         for source in sources[:: -1 if self._disk_next else 1]:
             if (batch := source(max_items, max_bytes)) is not None:
@@ -175,24 +175,43 @@ class Lane:
 
     def copy_to_disk(self, batch: Batch) -> bool:
         """Keep a batch on disk as well, while it may be in flight; whether that went well."""
-        return bool(batch.numbers) or (self.spool is not None and self.spool.store(batch))
+        return bool(batch.numbers) or (self.spool is not None and self.spool.store([batch]))
 
-    def move_to_disk(self, batch: Batch) -> bool:
-        """Keep a batch on disk alone; False where that failed, and it must be kept in memory."""
-        moved = self.copy_to_disk(batch)
-        if moved:
+    def move_to_disk(self, batches: Sequence[Batch]) -> bool:
+        """Keep batches on disk alone; False where that failed, and they must be kept in memory."""
+        if self.spool is None or not self.spool.store([batch for batch in batches if not batch.numbers]):
+            return False
+        for batch in batches:
             self.release(batch)
-        return moved
+        return True
 
     def move_all_to_disk(self, max_items: int, max_bytes: int) -> None:
         """Keep on disk alone what waits in memory, until there is nothing more or it fails."""
         max_bytes = min(max_bytes, self.spool.at_once) if self.spool is not None else max_bytes
-        while (batch := self._any_batch(max_items, max_bytes)) is not None:
-            if batch.in_memory and batch.size > max_bytes and len(batch.items) > 1:
-                self.give_back(batch.halves())
-            elif not self.move_to_disk(batch):
-                self.give_back([batch])
+        while batches := self._batches(max_items, max_bytes):
+            moved = False
+            try:
+                moved = self.move_to_disk(batches)
+            finally:
+                if not moved:
+                    self.give_back(batches)
+            if not moved:
                 return
+
+    def _batches(self, max_items: int, max_bytes: int) -> list[Batch]:
+        """Return batches that are together within the bound of bytes, but at least one, of at least one payload."""
+        found: list[Batch] = []
+        while (batch := self._any_batch(max_items, max_bytes)) is not None:
+            if batch.in_memory and batch.size > max_bytes and (found or len(batch.items) > 1):
+                self.give_back([batch] if found else batch.halves())
+                if found:
+                    break
+                continue
+            found.append(batch)
+            max_bytes -= batch.size
+            if batch.count < max_items or max_bytes <= 0:
+                break
+        return found
 
     def _any_batch(self, max_items: int, max_bytes: int) -> Batch | None:
         try:

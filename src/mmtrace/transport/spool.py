@@ -6,7 +6,8 @@ other error turns the spool off for a while, and what comes meanwhile waits in m
 
 import random
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
@@ -68,9 +69,9 @@ class Spool:
         """How many bytes to store at once at the most."""
         return self._folder.part
 
-    def store(self, batch: Batch) -> bool:
-        """Keep a copy of a batch, and tell it where that is; False where it cannot be kept."""
-        return self.is_on and bool(self._do(lambda: self._store(batch)))
+    def store(self, batches: Sequence[Batch]) -> bool:
+        """Keep copies of batches, and tell them where those are; False where they cannot be kept, not one of them."""
+        return not batches or (self.is_on and bool(self._do(lambda: self._store(batches))))
 
     def take(self, max_items: int, max_bytes: int) -> Batch | None:
         """Return what can be sent in one request, by turns the oldest and the newest, so that neither waits long."""
@@ -161,14 +162,17 @@ class Spool:
             f"{path} is damaged ({error}) and was set aside under the name *.damaged; {lost} are lost",
         )
 
-    def _store(self, batch: Batch) -> bool:
+    def _store(self, batches: Sequence[Batch]) -> bool:
         file = self._file or self._begin()
-        if not self._has_room(file, batch.size):
+        if not self._has_room(file, sum(batch.size for batch in batches)):
             self._say_full()
             return False
-        bodies = batch.bodies(self._folder.row_bytes)
-        batch.numbers, batch.file = file.append(bodies), file
-        self._ledger.spooled.add(batch.count)
+        row_bytes = self._folder.row_bytes
+        bodies = [batch.bodies(row_bytes) for batch in batches]
+        numbers = iter(file.append(list(chain.from_iterable(bodies))))
+        for batch, own in zip(batches, bodies, strict=True):
+            batch.numbers, batch.file = list(islice(numbers, len(own))), file
+            self._ledger.spooled.add(batch.count)
         return True
 
     def _has_room(self, file: SpoolFile, size: int) -> bool:

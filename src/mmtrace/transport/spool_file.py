@@ -11,7 +11,8 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeAlias
 from urllib.parse import quote
@@ -29,6 +30,7 @@ _VERSION: Final = 1
 _PAGE: Final = 4096
 _FEWEST_PAGES, _MOST_PAGES = 16, 1000
 _STEP: Final = 32
+_ROWS: Final = 64
 _TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS batch (id INTEGER PRIMARY KEY, time REAL, count INTEGER, size INTEGER, body BLOB)"
 )
@@ -80,29 +82,31 @@ class SpoolFile:
         """Bytes of the file itself."""
         return self.path.stat().st_size
 
-    def append(self, bodies: Iterable[tuple[int, bytes]]) -> list[int]:
+    def append(self, bodies: Sequence[tuple[int, bytes]]) -> list[int]:
         """Keep bodies, each with its count of items, one after the other; returns their numbers.
 
-        Where one fails, those before it are forgotten again.
+        Where one fails, those before it are forgotten again. Many go in one statement, which is a transaction of its
+        own: every step of SQLite gives the interpreter away, and four busy threads may keep it for 100 ms.
         """
         numbers: list[int] = []
         try:
-            for count, body in bodies:
-                with self._writing():
-                    self._insert(count, body)
-                numbers.append(self._next)
-                self._next += 1
+            for start in range(0, len(bodies), _ROWS):
+                numbers += self._insert(bodies[start : start + _ROWS])
         except sqlite3.Error:
             if numbers:
                 self.doom(numbers)
             raise
         return numbers
 
-    def _insert(self, count: int, body: bytes) -> None:
-        row = (self._next, self._time(), count, len(body), body)
-        self._connection.execute("INSERT INTO batch VALUES (?, ?, ?, ?, ?)", row)
-        self.items += count
-        self.bytes += len(body)
+    def _insert(self, bodies: Sequence[tuple[int, bytes]]) -> list[int]:
+        moment, numbers = self._time(), range(self._next, self._next + len(bodies))
+        rows = [(number, moment, count, len(body), body) for number, (count, body) in zip(numbers, bodies, strict=True)]
+        places = ", ".join(["(?, ?, ?, ?, ?)"] * len(rows))
+        self._connection.execute(f"INSERT INTO batch VALUES {places}", list(chain.from_iterable(rows)))  # noqa: S608
+        self.items += sum(count for count, _ in bodies)
+        self.bytes += sum(len(body) for _, body in bodies)
+        self._next += len(rows)
+        return list(numbers)
 
     def read(self, max_items: int, max_bytes: int, *, newest: bool) -> list[Row]:
         """Return the oldest or the newest batches within both bounds, but at least one, in order of age.
@@ -134,7 +138,7 @@ class SpoolFile:
             self._forget(f"id >= {first} AND id <= ?", last)
             self._doomed.remove((first, last))
 
-    def replace(self, number: int, bodies: Iterable[tuple[int, bytes]]) -> list[int]:
+    def replace(self, number: int, bodies: Sequence[tuple[int, bytes]]) -> list[int]:
         """Put several bodies in the place of one, at once or not at all."""
         with self._writing():
             self._forget("id = ?", number)

@@ -68,6 +68,10 @@ class Room:
         self._bytes.add(-size)
         self._items.add(-count)
 
+    def is_filled(self, part: int) -> bool:
+        """Whether more than one `part`-th of either bound is reserved."""
+        return self.bytes * part > self.max_bytes or self.items * part > self.max_items
+
     @property
     def bytes(self) -> int:
         """Bytes that are reserved now."""
