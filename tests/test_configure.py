@@ -167,6 +167,50 @@ def test_forked_children_are_instances_of_their_own(receiver):
     assert spans["parent"] == spans["after"] != spans["child"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        ("resource={'service.instance.id': 'mine'}", {}),
+        ("", {"OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=mine"}),
+    ],
+)
+def test_an_instance_id_that_the_user_set_is_kept_in_forked_children(arguments, environment, receiver):
+    run(
+        f"""
+        import os, mmtrace
+        mmtrace.configure({arguments})
+        pid = os.fork()
+        with mmtrace.span("child" if pid == 0 else "parent"):
+            pass
+        if pid == 0:
+            mmtrace.flush()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        """,
+        receiver,
+        **environment,
+    )
+    spans = {span.name: span.resource.attributes for span in receiver.spans()}
+    assert {resource["service.instance.id"] for resource in spans.values()} == {"mine"}
+    assert spans["child"]["process.pid"] != spans["parent"]["process.pid"]
+
+
+def test_what_configure_leaves_out_is_logged_at_once(receiver):
+    out = run(
+        """
+        import logging, os, sys
+        import mmtrace
+        logging.basicConfig(stream=sys.stdout, format="%(name)s %(levelname)s %(message)s")
+        mmtrace.configure()
+        os._exit(0)
+        """,
+        receiver,
+        OTEL_BSP_SCHEDULE_DELAY="soon",
+    )
+    assert out.startswith("mmtrace WARNING mmtrace: OTEL_BSP_SCHEDULE_DELAY")
+    assert out.count("\n") == 1
+
+
 def test_a_process_that_asked_for_it_delivers_on_sigterm(receiver):
     program = """
         import time, mmtrace

@@ -109,6 +109,8 @@ def configure(**settings: Any) -> None:
     with _Process.lock:
         arguments = {**_Process.arguments, **settings}
         _refuse_conflicts(_Process.arguments, settings)
+        guard.say()
+        guard.forget()
         before, parts = _Process.parts, _build(Settings.load(os.environ, **arguments))
         try:
             _open(parts, before)
@@ -121,6 +123,7 @@ def configure(**settings: Any) -> None:
         _Process.parts, _Process.arguments = parts, arguments
         if before is not None:
             before.shutdown(before.settings.shutdown_timeout)
+    guard.say()
 
 
 def arguments() -> Mapping[str, Any] | None:
@@ -221,7 +224,6 @@ def _open(parts: Parts, before: Parts | None) -> None:
 
 def _put_in_place(parts: Parts) -> None:
     settings = parts.settings
-    guard.forget()
     propagator = propagator_from(settings.propagators)
     _watch_this_process(parts)  # these two are the last that may refuse a setting
     propagate.set_global_textmap(propagator)
@@ -366,13 +368,18 @@ def _capture_logs(parts: Parts) -> None:
 
 
 def _renew() -> None:
-    """Be another instance of the service in a forked child."""
+    """Be another process in a forked child, and another instance of the service.
+
+    An id that the user set is the user's in children too: the sums of all processes are told under it, once.
+    """
     parts = _Process.parts
     _Process.lock = threading.RLock()
     if parts is None:
         return
-    before = parts.provider.resource
-    parts.provider.replace_resource(type(before)({**before.attributes, **_of_this_process()}, before.schema_url))
+    before, own = parts.provider.resource, _of_this_process()
+    if names.SERVICE_INSTANCE_ID in parts.settings.resource:
+        del own[names.SERVICE_INSTANCE_ID]
+    parts.provider.replace_resource(type(before)({**before.attributes, **own}, before.schema_url))
     _arm(parts)
 
 
