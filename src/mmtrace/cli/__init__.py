@@ -2,18 +2,37 @@
 
 import argparse
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import Final
 
 from mmtrace._version import __version__
 from mmtrace.errors import CommandError, ConfigurationError, nearest
 
+_NOBODY_READS: Final = 128 + 13
+"""What a shell says of a program that SIGPIPE has ended."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command that `argv` names and return the exit code: 0, 1 for a failure, 2 for wrong usage."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run the command that `argv` names and return the exit code: 0, 1 for a failure, 2 for wrong usage.
+
+    Where nobody reads its output to the end, as in `mmtrace doctor | head -1`, it ends with 141, as other programs do.
+    """
+    try:
+        try:
+            return _exit_code(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            if sys.stdout is not None:  # closed, as `>&-` does
+                sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed when the process ends
+        return _NOBODY_READS
+
+
+def _exit_code(arguments: list[str]) -> int:
     try:
         return _run(arguments)
     except CommandError as error:
