@@ -28,8 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:  # closed, as `>&-` does
                 sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed when the process ends
+        _write_nowhere()
         return _NOBODY_READS
+
+
+def _write_nowhere() -> None:
+    """Let what is flushed when the process ends go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _exit_code(arguments: list[str]) -> int:
