@@ -155,17 +155,25 @@ class _Builder:
         api = importlib.import_module("opentelemetry.metrics")
         existing = api._internal._METER_PROVIDER
         if existing is None:
+            _Stock.examples = _load("mmtrace.metrics.exemplar_filter", "ExchangeableExemplarFilter")()
             make = _load("mmtrace.metrics.provider", "MeterProvider")
-            examples = _load("mmtrace.metrics.exemplar_filter", "exemplar_filter")(self.settings.exemplar_filter)
             stock = make(
-                self.readers, resource=self.provider.resource, exemplar_filter=examples, shutdown_on_exit=False
+                self.readers, resource=self.provider.resource, exemplar_filter=_Stock.examples, shutdown_on_exit=False
             )
             api.set_meter_provider(stock)
-            return
-        for reader in self.readers:
-            with contextlib.suppress(AttributeError):
-                existing.add_metric_reader(reader)
-                self.made.closers.append(partial(existing.remove_metric_reader, reader))
+        else:
+            for reader in self.readers:
+                with contextlib.suppress(AttributeError):
+                    existing.add_metric_reader(reader)
+                    self.made.closers.append(partial(existing.remove_metric_reader, reader))
+        if _Stock.examples is not None:
+            self.made.closers.append(_Stock.examples.choose(self.settings.exemplar_filter))
+
+
+class _Stock:
+    """The MeterProvider that was installed where there was none: it stays for as long as the process."""
+
+    examples: Any = None
 
 
 def runtime_metrics() -> Any:

@@ -7,7 +7,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 import mmtrace
 from mmtrace import attributes as names
-from mmtrace.metrics.exemplar_filter import MarkingExemplarFilter, exemplar_filter
+from mmtrace.metrics.exemplar_filter import ExchangeableExemplarFilter, MarkingExemplarFilter, exemplar_filter
 
 
 class Clock:
@@ -93,3 +93,19 @@ def test_the_setting_names_the_filter():
     assert isinstance(exemplar_filter("trace_based"), MarkingExemplarFilter)
     assert isinstance(exemplar_filter("always_on"), AlwaysOnExemplarFilter)
     assert isinstance(exemplar_filter("always_off"), AlwaysOffExemplarFilter)
+
+
+def test_a_provider_has_the_filter_of_the_configuration_that_is_in_force(recorded):
+    exchangeable = ExchangeableExemplarFilter()
+    provider = MeterProvider([InMemoryMetricReader()], exemplar_filter=exchangeable, shutdown_on_exit=False)
+    histogram = provider.get_meter("test").create_histogram("latency")
+    measure(histogram, 0.02)
+    assert marked(recorded) == []
+    end_first = exchangeable.choose("trace_based")
+    end_second = exchangeable.choose("trace_based")
+    end_first()
+    assert measure(histogram, 0.02) in marked(recorded)
+    end_second()
+    measure(histogram, 3.0)
+    assert marked(recorded) == []
+    provider.shutdown()

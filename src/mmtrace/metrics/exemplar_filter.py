@@ -16,6 +16,8 @@ from mmtrace.metrics.cells import EXEMPLAR_SECONDS
 _MOST: Final = 10_000
 """Attribute sets and magnitudes that are remembered; beyond it all are forgotten, which costs a few more examples."""
 
+_NOTHING: Final = AlwaysOffExemplarFilter()
+
 
 class MarkingExemplarFilter(ExemplarFilter):
     """Lets the first measurement of a set of attributes and a magnitude be an example, then no other for 15 seconds.
@@ -55,6 +57,27 @@ class MarkingExemplarFilter(ExemplarFilter):
             self._until.clear()
         self._until[key] = now + EXEMPLAR_SECONDS
         return True
+
+
+class ExchangeableExemplarFilter(ExemplarFilter):
+    """Does what `chosen` does: a provider keeps its filter for life, a process may be configured anew, or shut down."""
+
+    def __init__(self) -> None:
+        self.chosen: ExemplarFilter = _NOTHING
+
+    def choose(self, name: str) -> Callable[[], None]:
+        """Let the filter decide that `OTEL_METRICS_EXEMPLAR_FILTER` names; return what ends it, unless one followed."""
+        chosen = self.chosen = exemplar_filter(name)
+
+        def end() -> None:
+            if self.chosen is chosen:
+                self.chosen = _NOTHING
+
+        return end
+
+    def should_sample(self, value: float, time_unix_nano: int, attributes: Attributes, context: Context) -> bool:
+        """Return what the chosen filter says."""
+        return self.chosen.should_sample(value, time_unix_nano, attributes, context)
 
 
 def exemplar_filter(name: str) -> ExemplarFilter:
