@@ -1,6 +1,7 @@
 """NVIDIA GPUs through NVML, where the package nvidia-ml-py (the extra `gpu`) and a driver are there."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
@@ -11,18 +12,22 @@ from mmtrace.recording.guard import report
 Values: TypeAlias = list[tuple[dict[str, Any], float]]
 
 _TEMPERATURE_GPU: Final = 0
+_LEFT_TO_PARENT: Final = 10.0
+"""Seconds for which a forked child has no GPUs: to open NVML costs more than all else that a short life reports."""
 
 
 class Gpus:
     """Reads all GPUs of the host; where NVML cannot be had, there are none."""
 
     def __init__(self) -> None:
-        self.start_over()
-
-    def start_over(self) -> None:
-        """Open NVML anew, in a forked child: what the parent opened is not for it."""
         self._nvml: Any = None
         self._tried = False
+        self._not_before = 0.0
+
+    def start_over(self) -> None:
+        """Open NVML anew, in a forked child: what the parent opened is not for it. One that soon ends does not."""
+        self._nvml, self._tried = None, False
+        self._not_before = time.monotonic() + _LEFT_TO_PARENT
 
     def read(self) -> Iterator[tuple[Metric, Values]]:
         """Yield the metrics of all GPUs; what one of them does not support is left out."""
@@ -34,7 +39,7 @@ class Gpus:
         yield from found.items()
 
     def _opened(self) -> Any:
-        if not self._tried:
+        if not self._tried and time.monotonic() >= self._not_before:
             self._tried = True
             self._nvml = _open()
         return self._nvml

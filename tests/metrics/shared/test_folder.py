@@ -166,6 +166,29 @@ def test_groups_that_nobody_has_used_for_a_day_are_removed(process, publish):
     assert used.path.exists()
 
 
+def test_only_who_makes_a_group_looks_after_the_others(process, publish, monkeypatch):
+    swept = []
+    monkeypatch.setattr(members, "sweep", lambda *where: swept.append(where))
+    for _ in range(3):
+        publish(process(), 1)
+    assert len(swept) == 1
+
+
+def test_a_snapshot_that_vanishes_while_somebody_looks_is_no_error(process, publish, monkeypatch):
+    one, two = process(), process()
+    one.total(publish(one, 1))
+    publish(two, 1)
+    entries = members._entries
+
+    def vanishing(folder):
+        found = list(entries(folder))
+        members.snapshot(folder, two._id).unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(members, "_entries", vanishing)
+    assert not one.has_news()
+
+
 def test_whatever_else_lies_beside_the_groups_does_no_harm(process, publish, said):
     one = process()
     one.path.parent.mkdir(mode=0o700)

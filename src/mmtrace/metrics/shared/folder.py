@@ -73,8 +73,8 @@ class Folder:
                 return
             self._alive.release()
         members.make_private(self._home)
-        members.make_private(self.path)
-        members.sweep(self._home, self.path)
+        if members.make_private(self.path):
+            members.sweep(self._home, self.path)
         with self._locked():
             if not self._living():
                 self._forget_the_outdated()

@@ -43,16 +43,22 @@ def home(base: str) -> Path:
     return folder / f"mmtrace-metrics-{os.geteuid()}"
 
 
-def make_private(folder: Path) -> None:
-    """Make `folder` where there is none. Raises OSError where others own it, may write to it, or have put a link."""
+def make_private(folder: Path) -> bool:
+    """Make `folder` where there is none, and say whether that was so.
+
+    Raises OSError where others own it, may write to it, or have put a link.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    is_new = False
     with suppress(FileExistsError):
         folder.mkdir(0o700)
+        is_new = True
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(f"{folder} is no folder, or a link to one")
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise PermissionError(f"{folder} belongs to somebody else, or others may use it")
+    return is_new
 
 
 def write(path: Path, text: str) -> None:
@@ -123,8 +129,9 @@ def set_aside(path: Path) -> None:
 
 def changes(folder: Path, but: str) -> frozenset[tuple[str, int]]:
     """Return who, other than `but`, has written a snapshot, and when."""
-    written = ((entry.name.removesuffix(_OF_MEMBER), entry) for entry in _entries(folder) if entry.name != TOTALS)
-    return frozenset((member, entry.stat().st_mtime_ns) for member, entry in written if member not in {entry.name, but})
+    others = (entry for entry in _entries(folder) if entry.name.endswith(_OF_MEMBER) and entry.name != TOTALS)
+    written = ((entry.name.removesuffix(_OF_MEMBER), _written_at(entry)) for entry in others)
+    return frozenset((member, moment) for member, moment in written if moment and member != but)
 
 
 def last_change(folder: Path) -> float:
