@@ -17,6 +17,7 @@ _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 8.0
 _LONGEST_WISH: Final = 300.0
 _TRIES_IN_HASTE: Final = 2
+_LEAST_PART: Final = 0.05
 
 
 def _unmet(goals: "list[tuple[Lane, int]]") -> bool:
@@ -103,9 +104,17 @@ class Delivery:
         while _unmet(goals) and not stop() and self.send_next():
             pass
 
-    def drain(self, deadline: float, sleep: Callable[[float], object]) -> None:
+    def too_late(self, begin: float, deadline: float) -> float:
+        """Return from when on a flush sends nothing more, where what waits can be kept on disk.
+
+        What is begun in its last moments is answered after it has ended, and then delivered twice.
+        """
+        return deadline - _LEAST_PART * (deadline - begin) if self.spools else deadline
+
+    def drain(self, deadline: float, sleep: Callable[[float], object], late: float = math.inf) -> None:
         """Send everything that waits now, retries included, until it is settled, hopeless, or the deadline is reached.
 
+        Nothing is begun when it is `late`.
         Hopeless is a destination that fails twice more where what waits can be kept on disk, or where it never answered
         in this process: nobody waits for it at every exit.
         """
@@ -114,7 +123,7 @@ class Delivery:
         for lane in self._lanes:
             lane.resume_at = 0.0
             lane.failures = 0
-        while _unmet(goals) and now() < deadline:
+        while _unmet(goals) and now() < min(deadline, late):
             self.move_to_disk(lambda lane: lane.goes_by_disk, deadline)
             if self.send_next(deadline):
                 continue

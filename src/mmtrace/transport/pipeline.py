@@ -35,6 +35,7 @@ class _Request:
 
     deadline: float
     close: bool = False
+    begin: float = field(default_factory=now)
     done: Event = field(default_factory=Event)
 
 
@@ -288,9 +289,10 @@ class Pipeline:
         """Deliver what waits; at the end of the process also what others left, as long as there is time."""
         if self._worker.has_started:
             self._keeper.look(at_once=True)
-        self._delivery.drain(request.deadline, sleep)
-        while request.close and now() < request.deadline and self._keeper.look(at_once=True):
-            self._delivery.drain(request.deadline, sleep)
+        late = self._delivery.too_late(request.begin, request.deadline)
+        self._delivery.drain(request.deadline, sleep, late)
+        while request.close and now() < late and self._keeper.look(at_once=True):
+            self._delivery.drain(request.deadline, sleep, late)
 
     # --- forks --------------------------------------------------------------------------------------------------------
 

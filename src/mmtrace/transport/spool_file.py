@@ -50,12 +50,17 @@ class SpoolFile:
         self._doomed: list[tuple[int, int]] = []
         self._flying: tuple[int, int] = (0, 0)
         self._epoch = time.time() - now()
-        self._connection = _connect(path, wal_bytes)
         try:
-            self._look()
-        except BaseException:
-            self._connection.close()
-            raise
+            self._connection = _connect(path, wal_bytes)
+            try:
+                self._look()
+            except BaseException:
+                self._connection.close()
+                raise
+        except sqlite3.OperationalError as error:  # SQLite says "disk I/O error" where it misses the file
+            if path.exists():
+                raise
+            raise Taken("it was removed while it was opened") from error
 
     @classmethod
     def create(cls, folder: Path, label: str, wal_bytes: int) -> "SpoolFile":

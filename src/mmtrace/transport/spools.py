@@ -61,9 +61,12 @@ class Folder:
         raise Taken("every new file was taken at once")
 
     def left_behind(self, signal: Signal) -> Iterator[Path]:
-        """Yield the files of a signal that may be without a process, the longest unchanged first."""
+        """Yield the files of a signal that may be without a process, the longest unchanged first.
+
+        One of no bytes has just been made, and whoever made it is about to lock it.
+        """
         for entry in sorted(self._entries(), key=lambda entry: entry.changed):
-            if entry.path.suffix == SUFFIX and entry.path.name.startswith(signal.label + "-"):
+            if entry.size and entry.path.suffix == SUFFIX and entry.path.name.startswith(signal.label + "-"):
                 yield entry.path
 
     def open(self, path: Path) -> SpoolFile:
@@ -83,9 +86,10 @@ class Folder:
         return min(share * 3 // 4, (own + self._free()) * 5 // 8)
 
     def tidy(self) -> None:
-        """Remove what has become useless: damaged files that are too old, and logs whose file is gone."""
+        """Remove what has become useless: old files that are damaged or empty, and logs whose file is gone."""
         for entry in self._entries():
-            stale = entry.path.suffix == DAMAGED and entry.changed < time.time() - self.max_age
+            useless = entry.path.suffix == DAMAGED or (entry.path.suffix == SUFFIX and not entry.size)
+            stale = useless and entry.changed < time.time() - self.max_age
             orphan = entry.path.name.endswith(WAL) and not Path(str(entry.path).removesuffix(WAL)).exists()
             if stale or orphan:
                 with contextlib.suppress(OSError):
