@@ -20,10 +20,10 @@ LAZY, VERBS = "import mmtrace", "from mmtrace import configure, model"
 PEERS = {"fastotel": "from fastotel import OTLPSpanProcessor", "ddtrace": "from ddtrace.trace import tracer"}
 IMPORTS = (API, SDK, LAZY, VERBS, *(statement for peer, statement in PEERS.items() if peer in RECORDERS))
 FORBIDDEN = (
-    "asyncio", "google.protobuf", "grpc", "http.server", "jinja2", "mmtrace.export.console", "mmtrace.export.file",
-    "mmtrace.export.otlp_grpc", "mmtrace.export.otlp_http", "mmtrace.export.prometheus", "mmtrace.server",
-    "opentelemetry.exporter", "opentelemetry.sdk", "prometheus_client", "ssl", "starlette", "urllib3", "uvicorn",
-    "wrapt",
+    "asyncio", "ctypes", "difflib", "google.protobuf", "grpc", "hashlib", "http.server", "jinja2",
+    "mmtrace.export.console", "mmtrace.export.file", "mmtrace.export.otlp_grpc", "mmtrace.export.otlp_http",
+    "mmtrace.export.prometheus", "mmtrace.server", "opentelemetry.exporter", "opentelemetry.sdk",
+    "prometheus_client", "socket", "sqlite3", "ssl", "starlette", "statistics", "urllib3", "uvicorn", "wrapt",
 )  # fmt: skip
 PROGRAM = """
 import sys, time

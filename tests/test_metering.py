@@ -54,7 +54,7 @@ def test_containers_in_networks_of_their_own_are_apart(monkeypatch, tmp_path):
     here = group()
     link = tmp_path / "net"
     link.symlink_to("net:[1]")
-    monkeypatch.setattr("mmtrace._metering._NETWORK", link)
+    monkeypatch.setattr("mmtrace.metrics.shared.naming._NETWORK", link)
     assert group() != here
 
 

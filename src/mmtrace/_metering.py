@@ -1,15 +1,10 @@
 """Puts the parts of metrics together: what this process measures, with whom it shares that, and who is told."""
 
 import contextlib
-import hashlib
 import importlib
-import json
-import re
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from mmtrace import attributes as names
@@ -21,9 +16,6 @@ from mmtrace.transport import FlushResult, Health, Pipeline, Signal
 
 _KEPT_FOR_A_RECEIVER: Final = 3600.0
 """Seconds for which counters that are pushed go on after the last process has ended."""
-
-_NETWORK: Final = Path("/proc/self/ns/net")
-"""What containers that cannot listen on the same port do not share."""
 
 
 @dataclass(eq=False)
@@ -188,20 +180,12 @@ def _group(settings: Settings, resource: Any, *, pushes: bool) -> str:
     told = {
         "resource": sorted((key, str(value)) for key, value in of_service(resource).items()),
         "instance": settings.resource.get(names.SERVICE_INSTANCE_ID),
-        "host": [socket.gethostname(), _network()],
         "port": [settings.prometheus_host, settings.prometheus_port] if scraped else [],
         "receivers": [*settings.metrics_exporter, settings.target(Signal.METRICS).url, settings.file] if pushes else [],
         "buckets": settings.histogram_aggregation,
     }
-    digest = hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:16]
-    return f"{re.sub('[^A-Za-z0-9_-]', '_', settings.service_name)[:64]}-{digest}"
-
-
-def _network() -> str:
-    try:
-        return str(_NETWORK.readlink())
-    except OSError:
-        return ""
+    name: str = _load("mmtrace.metrics.shared.naming", "group_name")(settings.service_name, told)
+    return name
 
 
 def _listen(source: Any, host: str, port: int) -> Any:

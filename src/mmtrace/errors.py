@@ -9,7 +9,7 @@
 Telemetry itself raises none of them after `configure()`: they are for configuration, for decoding and for commands.
 """
 
-import difflib
+import importlib
 from collections.abc import Iterable
 
 
@@ -44,6 +44,6 @@ def nearest(value: str, choices: Iterable[str]) -> str:
     "did you mean 'otlp'? Valid: console, otlp"
     """
     known = sorted(choices)
-    close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    close = importlib.import_module("difflib").get_close_matches(value, known, n=1, cutoff=0.5)
     listed = ", ".join(known)
     return f"did you mean {close[0]!r}? Valid: {listed}" if close else f"valid: {listed}"

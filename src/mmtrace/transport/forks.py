@@ -1,7 +1,7 @@
 """The hooks through which pipelines survive a fork: quiet before it, unharmed in the parent, new in the child."""
 
-import ctypes
 import functools
+import importlib
 import os
 import sys
 from typing import Any, Final, Protocol
@@ -46,23 +46,19 @@ def _hear_of_the_forks_of_uwsgi() -> None:
     uwsgi: Any = sys.modules.get("uwsgi")
     if uwsgi is None or not _UWSGI_TELLS.isdisjoint(uwsgi.opt):
         return
+    was_forked = importlib.import_module("ctypes").pythonapi.PyOS_AfterFork_Child  # what `os.fork` calls in a child
     decorators: Any = sys.modules.get("uwsgidecorators")
     if decorators is not None:
-        decorators.postfork_chain.insert(0, _python_was_forked)
+        decorators.postfork_chain.insert(0, was_forked)
     else:
         before = getattr(uwsgi, "post_fork_hook", None)
-        uwsgi.post_fork_hook = functools.partial(_worker_begins, before)
+        uwsgi.post_fork_hook = functools.partial(_worker_begins, was_forked, before)
 
 
-def _worker_begins(before: Any) -> None:
-    _python_was_forked()
+def _worker_begins(was_forked: Any, before: Any) -> None:
+    was_forked()
     if before is not None:
         before()
-
-
-def _python_was_forked() -> None:
-    """Do what `os.fork` does in a child, its hooks included."""
-    ctypes.pythonapi.PyOS_AfterFork_Child()
 
 
 def _before() -> None:
