@@ -165,7 +165,8 @@ def shutdown(timeout: float | None = None) -> FlushResult:
     if parts is None:
         return FlushResult()
     facade.install().put(None)
-    telemetry.install(Telemetry(service=parts.settings.service_name))  # what is logged to the end says whose it is
+    last = Telemetry(service=parts.settings.service_name, redact=parts.settings.redact)
+    telemetry.install(last)  # what is logged to the end says whose it is
     return parts.shutdown(parts.settings.shutdown_timeout if timeout is None else timeout)
 
 
@@ -236,7 +237,7 @@ def _put_in_place(parts: Parts) -> None:
     )
     telemetry.metrics.use_time_buckets(settings.time_buckets)
     exemplars = settings.exemplar_filter != "always_off"
-    telemetry.install(Telemetry(telemetry.api_tracer(), content, exemplars, settings.service_name))
+    telemetry.install(Telemetry(telemetry.api_tracer(), content, exemplars, settings.service_name, settings.redact))
     if parts.logs:
         _feed_logs(parts)
     _capture_logs(parts)

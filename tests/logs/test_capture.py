@@ -242,6 +242,31 @@ def test_records_go_to_what_was_configured_last_and_on_after_a_wrong_setting(rec
     assert receiver.log_bodies() == ["said"]
 
 
+def test_redact_sees_what_records_say_before_they_are_written(receiver):
+    out, _ = run(
+        """
+        import logging, mmtrace
+        def hide(key, value):
+            logging.warning("4242 seen")
+            return None if key == "secret" else value.replace("4242", "***") if isinstance(value, str) else value
+        mmtrace.configure(log_handlers="json", redact=hide)
+        try:
+            raise ValueError("bad 4242")
+        except ValueError:
+            logging.exception("card %s", "4242", extra={"card": "4242", "secret": "x", "number": 7})
+        mmtrace.shutdown()
+        logging.error("late 4242")
+        """,
+        receiver,
+    )
+    assert not any("4242" in line for line in out)
+    lines = [json.loads(line) for line in out]
+    said = next(line for line in lines if line["message"] == "card ***")
+    assert said["fields"] == {"card": "***", "number": 7}
+    assert (said["exception"]["type"], said["exception"]["message"]) == ("ValueError", "bad ***")
+    assert {line["message"] for line in lines if line["logger"] == "root"} == {"card ***", "late ***", ""}
+
+
 def test_redact_sees_what_records_say_before_they_are_sent(receiver):
     run(
         """

@@ -14,6 +14,7 @@ from opentelemetry.trace import Tracer
 from mmtrace import attributes as names
 from mmtrace._version import __version__
 from mmtrace.metrics import ModelMetrics
+from mmtrace.recording.recorder import Redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,14 @@ def api_tracer() -> Tracer:
 class Telemetry:
     """The tracer and the policies that calls follow; with `exemplars`, sampled calls may become examples on metrics.
 
-    `service` is the name of the service, empty until `configure()`.
+    `service` is the name of the service, empty until `configure()`; `redact` is shown what log lines say.
     """
 
     tracer: Tracer = field(default_factory=api_tracer)
     content: ContentPolicy = field(default_factory=ContentPolicy)
     exemplars: bool = True
     service: str = ""
+    redact: Redact | None = None
 
 
 metrics: Final = ModelMetrics()

@@ -9,9 +9,10 @@ from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from mmtrace import attributes as names
+from mmtrace.calls import telemetry
 from mmtrace.logs.correlation import KEYS, correlation, given
 from mmtrace.logs.otlp import emit
-from mmtrace.logs.record import read
+from mmtrace.logs.record import read, redacted
 from mmtrace.recording.guard import never_raises, report
 
 if TYPE_CHECKING:
@@ -67,12 +68,13 @@ class JsonFormatter(logging.Formatter):
     """Writes a record as one line of JSON.
 
     `timestamp` (RFC 3339, UTC), `level`, `service`, `logger`, `message`, `trace_id`, `span_id`, `model`, `fields` (the
-    extras) and `exception` (`type`, `message`, `stacktrace`); what a record does not have is left out.
+    extras) and `exception` (`type`, `message`, `stacktrace`); what a record does not have is left out. `redact` of
+    `configure()` sees the message, fields, model and exception first, under the names that they have by OTLP.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return `record` as one line, without its end."""
-        said = read(record)
+        said = redacted(read(record), telemetry.current.redact)
         exception = {_EXCEPTION[key]: value for key, value in said.exception.items()}
         line: dict[str, Any] = {
             names.LOG_TIMESTAMP: _rfc3339(record.created),

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +11,9 @@ from mmtrace import attributes as names
 from mmtrace.logs.correlation import KEYS, correlation, given
 from mmtrace.recording.cleaning import clean_value
 from mmtrace.recording.exceptions import exception_attributes
+from mmtrace.recording.guard import report
+from mmtrace.recording.recorder import Redact
+from mmtrace.recording.redaction import redact_attributes, redact_value
 
 EVENT: Final = "event"
 """The message of a structlog event."""
@@ -42,6 +46,41 @@ def read(record: logging.LogRecord) -> Said:
     if record.stack_info:
         fields["stack_info"] = record.stack_info
     return Said(str(plain(clean_value(message))), fields, {**correlation(), **given(extras)}, _exception(record))
+
+
+class _Here(threading.local):
+    redacts = False
+
+
+_here: Final = _Here()
+
+
+def redacted(said: Said, redact: Redact | None) -> Said:
+    """Return what the user's `redact` leaves of a record; nothing of one that `redact` itself logs."""
+    if redact is None:
+        return said
+    if _here.redacts:
+        report("logs.redact", "mmtrace: what redact logs is left out: redact would have to see it")
+        return Said("", {}, {}, {})
+    _here.redacts = True
+    try:
+        return _redacted(said, redact)
+    finally:
+        _here.redacts = False
+
+
+def _redacted(said: Said, redact: Redact) -> Said:
+    message = redact_value(redact, names.LOG_MESSAGE, said.message)
+    correlation = dict(said.correlation)
+    if names.LOG_MODEL in correlation:
+        model = redact_value(redact, names.MODEL_NAME, correlation.pop(names.LOG_MODEL))
+        correlation |= {} if model is None else {names.LOG_MODEL: str(plain(model))}
+    return Said(
+        "" if message is None else str(plain(message)),
+        {key: plain(value) for key, value in redact_attributes(redact, said.fields).items()},
+        correlation,
+        {key: str(plain(value)) for key, value in redact_attributes(redact, said.exception).items()},
+    )
 
 
 def _filled(record: logging.LogRecord) -> object:
