@@ -18,6 +18,7 @@ from mmtrace.calls.decorate import traced
 from mmtrace.calls.model import Model
 from mmtrace.calls.queues import CarryingQueue
 from mmtrace.recording import carriers, guard
+from mmtrace.recording.current import ROOT, replace
 from mmtrace.recording.current import attach as attach_context
 from mmtrace.recording.current import detach as detach_context
 from mmtrace.recording.guard import never_raises
@@ -148,11 +149,9 @@ def model_call(
 
 
 class ModelBlock(Block[ModelCall]):
-    """One call of a model as a `with` block."""
+    """One call of a model as a `with` block; it is entered most often, so it enters in fewer steps than others."""
 
     __slots__ = ("_batch_size", "_model", "_nested")
-
-    _show = staticmethod(_call_of)
 
     def __init__(self, called: Model, batch_size: int | None, nested: bool) -> None:  # noqa: FBT001
         self._model = called
@@ -161,6 +160,19 @@ class ModelBlock(Block[ModelCall]):
 
     def _begin(self, parent: Context) -> ModelCall | None:
         return ModelCall.of(self._model, parent, self._batch_size, self._nested)
+
+    def __enter__(self) -> ModelCall:
+        parent = current_context()
+        call: ModelCall | None = None
+        try:
+            call = ModelCall.of(self._model, parent, self._batch_size, self._nested)
+        except Exception as error:
+            _not_started(error)
+        self._call = call
+        if call is None:
+            return cast("ModelCall", _PART)
+        self._token = (replace if parent or parent is ROOT else attach_context)(call.inside())
+        return call
 
 
 def pipeline(name: str) -> Block[Span]:

@@ -195,7 +195,14 @@ class ModelCall(Call):
         began: int,
         counted: bool,  # noqa: FBT001
     ) -> None:
-        Call.__init__(self, span, parent, start_time, began)
+        # All of Call's own too: a call of its __init__ would be one more for every call of a model.
+        self.span = span
+        self.start_time = start_time
+        self._parent = parent
+        self._context = None
+        self._began = began
+        self._right_to_end = True
+        self._process = telemetry.process
         self.model = model
         self.counted = counted
         self._measured: dict[str, Any] = {}
@@ -243,7 +250,8 @@ class ModelCall(Call):
     def inside(self) -> Context:
         """Return the context for one step, in which the same runtime's inner calls are parts of this one."""
         self.place = here()
-        return Context(self._parent | {SPAN_KEY: self.span, OPEN_KEY: self})
+        parent, own = self._parent, {SPAN_KEY: self.span, OPEN_KEY: self}
+        return Context(parent | own if parent else own)
 
     def set(self, **facts: Unpack[Facts]) -> None:
         """Record facts of the call.
@@ -253,10 +261,11 @@ class ModelCall(Call):
         span, measured, operation = self.span, self._measured, self.model.operation
         value: Any
         for key, value in facts.items():
-            if key not in _KEYS:
+            name = _KEYS.get(key)
+            if name is None:
                 self._set_unknown(key, value)
             elif value is not None:
-                span.set_attribute(_KEYS[key], value)
+                span.set_attribute(name, value)
                 measured[key] = value
                 if operation and key in _USAGE:
                     span.set_attribute(_USAGE[key], value)
@@ -311,7 +320,7 @@ class ModelCall(Call):
         if not self.counted:
             return
         # By index: the properties of a SpanContext, which is a tuple, cost three times as much.
-        context = span.get_span_context()
+        context = span.context if type(span) is RecordedSpan else span.get_span_context()
         sampled = context[3] & 1 and telemetry.current.exemplars
         given = self._measured.get
         marked = self.model.series.end(

@@ -21,7 +21,8 @@ _variable: Final = _runtime._current_context if type(_runtime) is ContextVarsRun
 _set: Final[Callable[[Context], Token[Context]]] = _variable.set if _variable else context_api.attach
 _get: Final[Callable[[None], Context | None]] = _variable.get if _variable else lambda _: None
 _DELETES_BADLY: Final = _variable is not None and sys.version_info < (3, 12)
-_EMPTY: Final = Context()
+ROOT: Final = Context()
+"""The empty context that `attach` puts where there was none."""
 
 current: Final[Callable[[], Context]] = _variable.get if _variable else context_api.get_current
 """Return the current context."""
@@ -34,12 +35,15 @@ def _attach_over_empty(context: Context) -> Token[Context]:
     next one who does ends the process. Where a variable is set to what it was, nothing of the kind can happen.
     """
     if _get(None) is None:
-        _set(_EMPTY)
+        _set(ROOT)
     return _set(context)
 
 
 attach: Final[Callable[[Context], Token[Context]]] = _attach_over_empty if _DELETES_BADLY else _set
 """Make a context current; the token is for `detach`."""
+
+replace: Final = _set
+"""Do what `attach` does, where one is current already: what `current` returned is not empty, or is `ROOT`."""
 
 _reset: Final[Callable[[Token[Context]], None]] = _variable.reset if _variable else _runtime.detach
 

@@ -126,14 +126,6 @@ class Recorder:
             except Exception as error:  # noqa: PERF203
                 blame(processor, "_on_ending", error)
 
-    def ended(self, span: Any) -> None:
-        """Hand the finished `span` to the processors."""
-        for processor, on_end in self.enders[span.instrumentation_scope.name]:
-            try:
-                on_end(span)
-            except Exception as error:  # noqa: PERF203
-                blame(processor, "on_end", error)
-
 
 def blame(processor: object, method: str, error: Exception) -> None:
     """Report that a span processor's method failed."""

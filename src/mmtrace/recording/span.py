@@ -22,7 +22,7 @@ from mmtrace.recording.exceptions import exception_attributes, exception_message
 from mmtrace.recording.guard import report
 from mmtrace.recording.json import span_to_json
 from mmtrace.recording.parts import OK, UNSET, InstrumentationScope, RecordedEvent, RecordedLink
-from mmtrace.recording.recorder import Recorder
+from mmtrace.recording.recorder import Recorder, blame
 from mmtrace.recording.redaction import redact_span
 from mmtrace.spans import AttributeValue
 
@@ -258,7 +258,11 @@ class Span(_Base):
             redact_span(self, recorder.redact)
         self._open = False
         self._room = 0
-        recorder.ended(self)
+        for processor, on_end in recorder.enders[self.instrumentation_scope.name]:
+            try:
+                on_end(self)
+            except Exception as error:  # noqa: PERF203
+                blame(processor, "on_end", error)
 
     def __enter__(self) -> "Span":  # noqa: PYI034
         return self

@@ -39,9 +39,13 @@ class Batch:
 
     def body(self) -> bytes:
         """Return the request: payloads of one frame wrapped together, those without one as they are, pieces already."""
-        framed: dict[Framing | None, list[bytes]] = {}
+        last = self.items[0][0]
+        framed: dict[Framing | None, list[bytes]] = {last: []}
+        append = framed[last].append
         for frame, payload, _ in self.items:
-            framed.setdefault(frame, []).append(payload)
+            if frame is not last:  # nearly always it is the same
+                last, append = frame, framed.setdefault(frame, []).append
+            append(payload)
         return b"".join(
             b"".join(payloads) if frame is None else frame.wrap(payloads) for frame, payloads in framed.items()
         )
