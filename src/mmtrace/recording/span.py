@@ -127,8 +127,9 @@ class Span(_Base):
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         """Set one attribute; a value that OTLP cannot say becomes its text."""
-        own = self.own_attributes
-        if len(own) < self._room and type(value) in self._recorder.plain and type(key) is str and key:
+        own, kind = self.own_attributes, type(value)
+        # Most are counts of something; whether a set holds a type takes longer.
+        if len(own) < self._room and (kind is int or kind in self._recorder.plain) and type(key) is str and key:
             own[key] = value
         else:
             self._set_with_care(key, value)
