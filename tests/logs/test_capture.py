@@ -245,10 +245,11 @@ def test_records_go_to_what_was_configured_last_and_on_after_a_wrong_setting(rec
 def test_redact_sees_what_records_say_before_they_are_written(receiver):
     out, _ = run(
         """
-        import logging, mmtrace
+        import logging, mmtrace, mmtrace.logs
         def hide(key, value):
             logging.warning("4242 seen")
             return None if key == "secret" else value.replace("4242", "***") if isinstance(value, str) else value
+        logging.basicConfig(handlers=[mmtrace.logs.JsonHandler()])  # stays when shutdown() ends what the setting does
         mmtrace.configure(log_handlers="json", redact=hide)
         try:
             raise ValueError("bad 4242")
