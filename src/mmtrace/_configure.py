@@ -43,6 +43,8 @@ _LOCAL: Final = {
     "console": (("mmtrace.export.console", "Console"), ()),
     "file": (("mmtrace.export.file", "OtlpFile"), ("file",)),
 }
+_LAST_TRY: Final = 0.5
+"""Seconds for the rest of a shutdown where a flush at its begin has met nobody."""
 _LOG_HANDLERS: Final = {"json": "JsonHandler", "otlp": "OtlpHandler"}
 
 
@@ -81,6 +83,8 @@ class Parts:
         deadline = time.monotonic() + timeout
         result = self.metering.hand_over(lambda: self.flush(max(0.0, deadline - time.monotonic())))
         rest = max(0.0, deadline - time.monotonic())
+        if result.spooled and not result.exported:  # nobody answered: what came meanwhile is kept, and no more
+            rest = min(rest, _LAST_TRY)
         result = result.then(self.each(rest, lambda pipeline, left: pipeline.shutdown(left)))
         guard.never_raises(self.metering.close)()
         self.provider.shutdown()

@@ -43,7 +43,10 @@ class Case:
     end: int = signal.SIGTERM
 
 
-GUNICORN = "gunicorn app:app --bind 127.0.0.1:{port} --workers 2 --log-level warning "
+GUNICORN = (
+    "gunicorn app:app --bind 127.0.0.1:{port} --workers 2 --log-level warning "
+    "--graceful-timeout 5 "  # in place of 30: a worker that is still starting misses the signal, and is waited for
+)
 UVICORN = "uvicorn app:app --port {port} --log-level warning "
 UWSGI = (
     "uwsgi --http-socket 127.0.0.1:{port} --wsgi-file app.py --callable app --master --processes 2 "
