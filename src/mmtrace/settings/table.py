@@ -216,7 +216,7 @@ class Settings:
     queue_bytes: int = setting(64 << 20, SOME, [], "Most bytes that wait to be sent; a span takes some 500.")
     queue_items: int = setting(65_536, SOME, ["OTEL_BSP_MAX_QUEUE_SIZE"], "Most spans and records that wait.")
     batch_items: int = setting(
-        2_048, SOME, ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"], "Most spans and records of one request."
+        8_192, SOME, ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"], "Most spans and records of one request."
     )
     batch_bytes: int = setting(7 << 19, SOME, [], "Largest request; receivers over gRPC take 4 MiB as a rule.")
     spool: str = setting(

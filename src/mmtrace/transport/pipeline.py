@@ -53,7 +53,7 @@ class Pipeline:
         *,
         max_queue_bytes: int = 64 * MIB,
         max_queue_items: int = 65_536,
-        max_batch_items: int = 2_048,
+        max_batch_items: int = 8_192,
         max_batch_bytes: int = 7 * MIB // 2,
         schedule_delay: float = 1.0,
         export_timeout: float = 30.0,
