@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from datetime import timezone
 from typing import TypeAlias
 
+from mmtrace.otlp.wire import read_varint
+
 Value: TypeAlias = int | bytes
 
 _RETRY_INFO = b"google.rpc.RetryInfo"
@@ -22,29 +24,18 @@ def fields(message: bytes) -> Iterator[tuple[int, Value]]:
     position = 0
     try:
         while position < len(message):
-            tag, position = _varint(message, position)
+            tag, position = read_varint(message, position)
             value, position = _value(message, position, tag & 7)
             yield tag >> 3, value
     except (IndexError, ValueError):
         return
 
 
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = message[position]
-        number |= (byte & 127) << shift
-        position += 1
-        shift += 7
-        if byte < 128:
-            return number, position
-
-
 def _value(message: bytes, position: int, wire_type: int) -> tuple[Value, int]:
     if wire_type == 0:
-        return _varint(message, position)
+        return read_varint(message, position)
     if wire_type == 2:
-        length, position = _varint(message, position)
+        length, position = read_varint(message, position)
     else:
         length = {1: 8, 5: 4}.get(wire_type, -1)
     end = position + length

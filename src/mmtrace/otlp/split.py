@@ -7,7 +7,7 @@ list in a field of a number of its own. Source: opentelemetry/proto/collector/*/
 from collections.abc import Sequence
 from typing import Final
 
-from mmtrace.otlp.wire import VARINTS
+from mmtrace.otlp.wire import VARINTS, read_varint
 
 _LISTS: Final = (1, 2, 2)
 """The numbers of the fields that list resources, scopes and items."""
@@ -58,24 +58,13 @@ def _parts(message: bytes) -> list[tuple[int, bytes, bytes]]:
     parts: list[tuple[int, bytes, bytes]] = []
     start = 0
     while start < len(message):
-        tag, position = _varint(message, start)
+        tag, position = read_varint(message, start)
         if tag & 7 != 2:
             raise ValueError("a field without a length")
-        length, position = _varint(message, position)
+        length, position = read_varint(message, position)
         end = position + length
         if end > len(message):
             raise ValueError("a field that breaks off")
         parts.append((tag >> 3, message[start:end], message[position:end]))
         start = end
     return parts
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = message[position]
-        number |= (byte & 127) << shift
-        position += 1
-        shift += 7
-        if byte < 128:
-            return number, position

@@ -56,3 +56,15 @@ def text_field(tag: bytes, value: str | None) -> bytes:
 def number_field(tag: bytes, value: int) -> bytes:
     """Return a field of a varint, nothing where it is zero."""
     return tag + VARINTS[value] if value else b""
+
+
+def read_varint(message: bytes, position: int) -> tuple[int, int]:
+    """Return the varint at `position`, and the position after it. Raises IndexError where it breaks off."""
+    number = shift = 0
+    while True:
+        byte = message[position]
+        number |= (byte & 127) << shift
+        position += 1
+        shift += 7
+        if byte < 128:
+            return number, position
