@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from backends.running import free_port, until
-from backends.stack import HOST, SLOW_MS, Jaeger, Prometheus, agent, by_trace, gateway
+from backends.stack import HOST, SLOW_MS, Jaeger, Prometheus, agent, by_trace, gateway, worth_keeping
 from backends.tee import Tee
 from receiver import Receiver
 
@@ -120,20 +120,22 @@ def demo(sampled, whole, folder):
 @pytest.fixture(scope="session")
 def kept(demo, whole):
     """The traces in the Jaeger that keeps all, once as many spans are there as were sent."""
-    sent = sum(len(trace.spans) for trace in demo.traces.values())
-
-    def complete():
-        held = whole.jaeger.all_traces()
-        return sum(len(trace.spans) for trace in held.values()) >= sent and held
-
-    return until(complete, 60, f"{sent} spans are in Jaeger")
+    return _held(whole.jaeger, demo.traces.values())
 
 
 @pytest.fixture(scope="session")
 def chosen(demo, sampled):
-    """The traces in the Jaeger behind tail sampling, once the gateways have decided on every trace."""
+    """The traces in the Jaeger behind tail sampling, once all are judged and all that is kept is there."""
     counter = "otelcol_processor_tail_sampling_global_count_traces_sampled"
     until(lambda: sum(each.measured(counter) for each in sampled.gateways) >= len(demo.traces), 60, "all is decided")
-    slow = {int(trace_id, 16) for trace_id in demo.report["slow"]}
-    until(lambda: slow <= sampled.jaeger.all_traces().keys(), 30, "what was kept is in Jaeger")
-    return sampled.jaeger.all_traces()
+    return _held(sampled.jaeger, filter(worth_keeping, demo.traces.values()))
+
+
+def _held(jaeger, traces):
+    awaited = sum(len(trace.spans) for trace in traces)
+
+    def complete():
+        held = jaeger.all_traces()
+        return sum(len(trace.spans) for trace in held.values()) >= awaited and held
+
+    return until(complete, 60, f"{awaited} spans are in Jaeger")

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 import yaml
 
 from backends.running import CONFIG, Running, free_port
+from mmtrace import attributes as names
 from mmtrace.otlp.decode import decode_traces_json
 from mmtrace.spans import Resource, Trace
 
@@ -143,6 +144,17 @@ def by_trace(spans):
     for span in spans:
         found.setdefault(span.trace_id, []).append(span)
     return {trace_id: Trace.of(spans) for trace_id, spans in found.items()}
+
+
+def worth_keeping(trace):
+    """Whether the shipped policies keep a trace: what the gateway is to do, written a second time."""
+    return (
+        trace.errors > 0
+        or trace.duration * 1000 >= SLOW_MS
+        or trace.root.name.startswith("batch ")
+        or any(span.attributes.get(names.EXEMPLAR) or span.attributes.get(names.KEEP) for span in trace.spans)
+        or any(span.attributes.get(names.TIME_TO_FIRST_OUTPUT, 0) > 2 for span in trace.spans)
+    )
 
 
 def differences(read, sent):

@@ -1,17 +1,6 @@
 """Tail sampling with two gateways: what is worth keeping is kept, whole, and nothing else."""
 
-from backends.stack import SLOW_MS, differences
-from mmtrace import attributes as names
-
-
-def worth_keeping(trace):
-    return (
-        trace.errors > 0
-        or trace.duration * 1000 > SLOW_MS
-        or trace.root.name.startswith("batch ")
-        or any(span.attributes.get(names.EXEMPLAR) or span.attributes.get(names.KEEP) for span in trace.spans)
-        or any(span.attributes.get(names.TIME_TO_FIRST_OUTPUT, 0) > 2 for span in trace.spans)
-    )
+from backends.stack import differences, worth_keeping
 
 
 def test_exactly_the_traces_worth_keeping_are_kept(demo, chosen):
