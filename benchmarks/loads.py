@@ -1,6 +1,5 @@
 """What a worker can be told to do: each puts one side under a load and returns what it measured."""
 
-import hashlib
 import math
 import os
 import threading
@@ -12,7 +11,6 @@ from hops import operations
 
 TICK = 0.01
 WARM_UP = 0.5
-SALT = b"benchmark"
 PERCENTILES = (50, 99, 99.9)
 
 
@@ -49,63 +47,34 @@ def ticks(call, each, seconds):
     return round(seconds / TICK) * each
 
 
-class Pace:
-    """Lets threads start on time, by a clock that stands still while other processes have the core."""
+def latency(side, threads, milliseconds, seconds):
+    """Return percentiles, in milliseconds, of a wait of so long and a call after it, in threads that do nothing else.
 
-    def __init__(self):
-        self.stolen = 0.0
-        self.worked = time.process_time()
-
-    def wait(self, due):
-        """Wait until `due`, and return how many seconds too late it has become because this process was at work."""
-        while (left := due + self.stolen - time.perf_counter()) > 0:
-            time.sleep(left)
-        late, worked = -left, time.process_time()
-        ours = min(late, worked - self.worked)
-        self.worked = worked
-        self.stolen += late - ours
-        return ours
-
-    def take(self, run):
-        """Return how many seconds of this process's own time `run()` takes, other threads of it included."""
-        start, worked = time.perf_counter(), time.process_time()
-        run()
-        self.worked = time.process_time()
-        took = self.worked - worked
-        self.stolen += max(0.0, time.perf_counter() - start - took)
-        return took
-
-
-def latency(side, threads, rate, seconds, native, python):
-    """Return percentiles, in milliseconds, of work and call together, in threads that each start `rate` a second.
-
-    The threads take turns, so that they do not wait for each other. The work is `native` rounds of a hash without the
-    interpreter's lock, and `python` rounds of a loop with it.
+    As a model on a device does: the thread waits without the interpreter's lock, then needs it for the rest.
     """
-    taken = [[] for _ in range(threads)]
-    pace, began = Pace(), time.perf_counter() + TICK
-
-    def request():
-        work(native, python)
-        side.call()
-
-    def requests(number):
-        for turn in range(round(rate * seconds)):
-            late = pace.wait(began + (turn + number / threads) / rate)
-            taken[number].append(1000 * (late + pace.take(request)))
-
-    run_threads(threads, requests)
+    repeat(side.call, threads, milliseconds, WARM_UP)
+    found = sorted(repeat(side.call, threads, milliseconds, seconds))
     side.flush()
-    found = sorted(took for one in taken for took in one)
     percentiles = {f"p{part}": found[math.ceil(len(found) * part / 100) - 1] for part in PERCENTILES}
     return percentiles | {"calls": len(found)}
 
 
-def work(native, python):
-    """Work as a model's call does: most of it in native code that lets other threads run."""
-    hashlib.pbkdf2_hmac("sha256", SALT, SALT, native)
-    for _ in range(python):
-        pass
+def repeat(call, threads, milliseconds, seconds):
+    """Return how many milliseconds each wait and call took."""
+    taken = [[] for _ in range(threads)]
+    until = time.perf_counter() + seconds
+
+    def requests(number):
+        start = time.perf_counter()
+        while start < until:
+            time.sleep(milliseconds / 1000)
+            call()
+            end = time.perf_counter()
+            taken[number].append(1000 * (end - start))
+            start = end
+
+    run_threads(threads, requests)
+    return [took for one in taken for took in one]
 
 
 def flood(side, threads, seconds):
