@@ -43,7 +43,7 @@ def nearest(value: str, choices: Iterable[str]) -> str:
     >>> nearest("otpl", ["otlp", "console"])
     "did you mean 'otlp'? Valid: console, otlp"
     """
-    known = sorted(choices)
+    known = sorted(set(choices))
     close = importlib.import_module("difflib").get_close_matches(value, known, n=1, cutoff=0.5)
     listed = ", ".join(known)
     return f"did you mean {close[0]!r}? Valid: {listed}" if close else f"valid: {listed}"

@@ -141,6 +141,13 @@ def test_an_unknown_name_is_answered_with_the_nearest(name, hint):
         sampler_from(name)
 
 
+def test_a_name_that_a_package_declares_too_is_named_once():
+    with pytest.raises(ConfigurationError) as refused:
+        sampler_from("alwayson")
+    valid = str(refused.value).partition("Valid: ")[2].split(", ")
+    assert sorted(set(valid)) == valid
+
+
 @pytest.mark.parametrize("ratio", ["2", "-0.1", "half", "nan"])
 def test_a_ratio_is_a_number_from_0_to_1(ratio):
     with pytest.raises(ConfigurationError, match=re.escape(f"a number from 0 to 1, not '{ratio}'")):
