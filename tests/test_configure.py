@@ -57,6 +57,24 @@ def test_flush_says_what_was_exported(receiver):
     assert len(receiver.spans()) == 3
 
 
+@pytest.mark.parametrize("timeout", ["float('inf')", "1e12", "None", "'5'", "'soon'"])
+def test_flush_and_shutdown_take_any_timeout(receiver, timeout):
+    out = run(
+        f"""
+        import mmtrace
+        mmtrace.configure(service="patient")
+        with mmtrace.span("work"):
+            pass
+        print(mmtrace.flush(timeout={timeout}).exported)
+        with mmtrace.span("work"):
+            pass
+        print(mmtrace.shutdown(timeout={timeout}).exported)
+        """,
+        receiver,
+    )
+    assert out == "1\n1\n"
+
+
 def test_metrics_arrive_although_no_span_is_sampled(receiver):
     run(
         """

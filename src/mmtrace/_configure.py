@@ -44,6 +44,8 @@ _LOCAL: Final = {
     "file": (("mmtrace.export.file", "OtlpFile"), ("file",)),
 }
 _LAST_TRY: Final = 0.5
+_LONGEST_WAIT: Final = 365 * 86_400.0
+_FLUSH: Final = 5.0
 """Seconds for the rest of a shutdown where a flush at its begin has met nobody."""
 _LOG_HANDLERS: Final = {"json": "JsonHandler", "otlp": "OtlpHandler"}
 
@@ -145,10 +147,10 @@ def uninstrument() -> None:
     importlib.import_module("mmtrace.patching.process").uninstrument()
 
 
-def flush(timeout: float = 5.0) -> FlushResult:
+def flush(timeout: float = _FLUSH) -> FlushResult:
     """Deliver what is queued within `timeout` seconds, and say what became of it: exported, spooled, dropped."""
     parts = _Process.parts
-    return FlushResult() if parts is None else parts.flush(timeout)
+    return FlushResult() if parts is None else parts.flush(_seconds(timeout, _FLUSH))
 
 
 def metrics_source() -> Any:
@@ -171,7 +173,18 @@ def shutdown(timeout: float | None = None) -> FlushResult:
     facade.install().put(None)
     last = Telemetry(service=parts.settings.service_name, redact=parts.settings.redact)
     telemetry.install(last)  # what is logged to the end says whose it is
-    return parts.shutdown(parts.settings.shutdown_timeout if timeout is None else timeout)
+    usual = parts.settings.shutdown_timeout
+    return parts.shutdown(_seconds(usual if timeout is None else timeout, usual))
+
+
+def _seconds(timeout: float, usual: float) -> float:
+    """Return `timeout` as what locks and sockets can wait: up to a year; `usual` where it is no number."""
+    try:
+        return min(max(0.0, float(timeout)), _LONGEST_WAIT)
+    except (TypeError, ValueError):
+        wrong = type(timeout).__name__
+        guard.report("timeout", f"mmtrace: a timeout is a number of seconds, not a {wrong}; {usual:g} is used")
+        return usual
 
 
 def _settings() -> Settings:
