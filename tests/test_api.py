@@ -1,10 +1,12 @@
 import asyncio
+import functools
 import inspect
 import multiprocessing
 import pickle
 import pkgutil
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from opentelemetry import baggage, trace
@@ -12,7 +14,15 @@ from opentelemetry import baggage, trace
 import mmtrace
 from mmtrace import attributes as names
 from mmtrace.calls import telemetry
+from mmtrace.testing import record_spans
 from services import decorated
+
+
+@pytest.fixture
+def tolerant():
+    """Spans in memory, where faults are reported as they are to a user."""
+    with record_spans(strict=False) as spans:
+        yield spans
 
 
 def test_the_public_surface_is_this_list():
@@ -53,6 +63,90 @@ def test_a_decorated_function_runs_in_a_process_pool(method):
     context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         assert pool.submit(decorated.add, 1, second=4).result() == 5
+
+
+def test_class_methods_and_static_methods_are_decorated_from_above_too(recorded):
+    assert decorated.Classifier.by_class(1) == ("Classifier", 1)
+    assert decorated.Classifier().by_class(1) == ("Classifier", 1)
+    assert list(decorated.Classifier().static(3)) == [0, 1, 2]
+    assert [span.name for span in recorded.take()] == ["infer by-class", "infer by-class", "infer static"]
+
+
+async def test_a_partial_function_stays_one_of_its_kind(recorded):
+    add = mmtrace.model("partial")(functools.partial(decorated.add.__wrapped__, 1))
+    add_later = mmtrace.model("partial")(functools.partial(decorated.add_later.__wrapped__, 1))
+    count = mmtrace.model("partial")(functools.partial(decorated.count._function, 2))
+    assert inspect.iscoroutinefunction(add_later)
+    assert inspect.isgeneratorfunction(count)
+    assert (add(), await add_later(second=4), list(count())) == (3, 5, [0, 1])
+    assert [span.attributes.get(names.OUTPUT_COUNT) for span in recorded.take()] == [None, None, 2]
+
+
+async def test_an_object_is_decorated_as_its_call_is(recorded):
+    classify = mmtrace.model("object")(decorated.Classifier())
+    read = mmtrace.model("object")(decorated.Reader(1))
+    assert inspect.iscoroutinefunction(classify)
+    assert inspect.isgeneratorfunction(read)
+    assert read.first == 1
+    started = classify(5)
+    assert recorded.take() == []
+    assert await started == 5
+    assert list(read(3)) == [1, 2]
+    assert [span.attributes.get(names.OUTPUT_COUNT) for span in recorded.take()] == [None, 2]
+
+
+@pytest.mark.parametrize("verb", ["model", "pipeline", "stage", "span"])
+def test_a_decorator_without_a_name_is_refused_where_it_stands(verb):
+    with pytest.raises(TypeError, match=rf'a name is missing: write @mmtrace\.{verb}\("noop"\)'):
+
+        @getattr(mmtrace, verb)
+        def noop(): ...
+
+
+def test_what_cannot_be_called_cannot_be_decorated():
+    with pytest.raises(TypeError, match="a property cannot be traced: decorate the function itself, below it"):
+        mmtrace.model("odd")(property(len))
+
+
+class Sulky:
+    """Answers no question about itself."""
+
+    def __hash__(self):
+        raise RuntimeError("no hash")
+
+    def __eq__(self, other):
+        raise RuntimeError("no comparison")
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+WRONG = [None, 5, b"x", [], {}, True, Path("m.onnx"), Sulky()]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: type(wrong).__name__)
+def test_a_verb_takes_whatever_it_is_given(tolerant, wrong):
+    odd = [
+        mmtrace.model_call(wrong, version=wrong, task=wrong, framework=wrong, batch_size=wrong),
+        mmtrace.model_call("m", task=wrong),
+        mmtrace.pipeline(wrong),
+        mmtrace.stage(wrong),
+        mmtrace.span(wrong, attributes=wrong, links=wrong),
+        mmtrace.batch(wrong, wrong, version=wrong, task=wrong, framework=wrong),
+        mmtrace.batch("m", [wrong]),
+        mmtrace.attach(wrong),
+    ]
+    for block in odd:
+        with block:
+            pass
+    assert mmtrace.model(wrong)(lambda: 7)() == 7
+    mmtrace.inject(wrong)
+    with mmtrace.span("times") as span:
+        span.add_event("odd", timestamp=wrong)
+        span.end(wrong)
+    tolerant.take()
 
 
 async def test_a_decorated_coroutine_is_a_call(recorded):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from opentelemetry import baggage
@@ -18,6 +18,7 @@ from mmtrace.calls.decorate import traced
 from mmtrace.calls.model import Model
 from mmtrace.calls.queues import CarryingQueue
 from mmtrace.recording import carriers, guard
+from mmtrace.recording.cleaning import clean_name, items_of
 from mmtrace.recording.current import ROOT, replace
 from mmtrace.recording.current import attach as attach_context
 from mmtrace.recording.current import detach as detach_context
@@ -99,11 +100,13 @@ def _not_started(error: Exception) -> Call | None:
 _PART = PartOfCall()
 _inject = never_raises(carriers.inject)
 _extract = never_raises(carriers.extract)
+_tuple_of: Callable[[Iterable[Any]], tuple[Any, ...] | None] = never_raises(tuple)
 _models: dict[tuple[str, str, str, str], Model] = {}
 _MOST_MODELS = 2_000
 
 
-def _model(name: str, version: str, task: str, framework: str) -> Model:
+def _model(*given: str) -> Model:
+    name, version, task, framework = map(clean_name, given)
     key = (name, version, task, framework)
     found = _models.get(key)
     if found is None:
@@ -111,6 +114,12 @@ def _model(name: str, version: str, task: str, framework: str) -> Model:
         if len(_models) < _MOST_MODELS:
             _models[key] = found
     return found
+
+
+def _named(name: object, verb: str) -> None:
+    """Refuse a function where a name belongs: `@mmtrace.pipeline` without one would make a call of the function."""
+    if isinstance(name, (FunctionType, type)):
+        raise TypeError(f'a name is missing: write @mmtrace.{verb}("{name.__name__}")')
 
 
 def _span_of(call: Call | None) -> Span:
@@ -130,6 +139,7 @@ def model(
     route. Inside a call of the same `framework` it is a part of that call unless `nested`. A generator's call begins
     with its first item and measures time to first output, time per output and the consumer's own time.
     """
+    _named(name, "model")
     called = _model(name, version, task, framework)
     return Block(lambda parent: ModelCall.of(called, parent=parent, nested=nested), _call_of)
 
@@ -144,7 +154,10 @@ def model_call(
     nested: bool = False,
 ) -> "ModelBlock":
     """Open a block that is one call of the model `name`; it gives the `ModelCall`, for `set()` and `content()`."""
-    called = _models.get((name, version, task, framework)) or _model(name, version, task, framework)
+    try:
+        called = _models[name, version, task, framework]
+    except Exception:  # a new one, or names that are no texts and cannot be looked up
+        called = _model(name, version, task, framework)
     return ModelBlock(called, batch_size, nested)
 
 
@@ -177,11 +190,14 @@ class ModelBlock(Block[ModelCall]):
 
 def pipeline(name: str) -> Block[Span]:
     """Decorate a function, or open a block, as one run of the pipeline `name`; its duration becomes a metric."""
-    return Block(lambda parent: PipelineCall.of(name, parent=parent), _span_of)
+    _named(name, "pipeline")
+    text = clean_name(name)
+    return Block(lambda parent: PipelineCall.of(text, parent=parent), _span_of)
 
 
 def stage(name: str) -> Block[Span]:
     """Decorate a function, or open a block, as the stage `name` of a pipeline that is not a model call."""
+    _named(name, "stage")
     return Block(
         lambda parent: Call.start(f"stage {name}", parent=parent, attributes={names.STAGE_NAME: name}), _span_of
     )
@@ -200,7 +216,9 @@ def span(
 
     `attributes` takes keys with dots, `more` those that are identifiers.
     """
-    given = {**(attributes or {}), **more}
+    if type(name) is not str:
+        _named(name, "span")
+    given = {**(attributes if type(attributes) is dict else dict(items_of(attributes))), **more}
     return Block(lambda parent: Call.start(name, kind=kind, parent=parent, links=links, attributes=given), _span_of)
 
 
@@ -218,7 +236,7 @@ def batch(
     trace gets a span from its arrival to the end, with `mmtrace.queue.duration` and a link to the batch.
     """
     called = _model(name, version, task, framework)
-    served = tuple(tickets)
+    served = _tuple_of(tickets) or ()
     return Block(lambda _parent: Batch.serving(called, served), _call_of)
 
 

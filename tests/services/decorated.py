@@ -1,5 +1,7 @@
 """Functions of every kind, importable by a spawned process."""
 
+import asyncio
+
 import mmtrace
 
 
@@ -26,3 +28,35 @@ async def count_later(last: int):
     """Count, later."""
     for number in range(last):
         yield number
+
+
+class Classifier:
+    """Calls of every kind but a plain function's."""
+
+    __slots__ = ()
+
+    @mmtrace.model("by-class")
+    @classmethod
+    def by_class(cls, item):
+        return cls.__name__, item
+
+    @mmtrace.model("static")
+    @staticmethod
+    def static(last):
+        yield from range(last)
+
+    async def __call__(self, item):
+        await asyncio.sleep(0)
+        return item
+
+
+class Reader:
+    """An object that answers in items."""
+
+    __slots__ = ("first",)
+
+    def __init__(self, first):
+        self.first = first
+
+    def __call__(self, last):
+        yield from range(self.first, last)

@@ -27,18 +27,37 @@ class Begin(Protocol):
 
 
 def traced(begin: Begin) -> Callable[[_F], _F]:
-    """Return a decorator whose functions run as the calls that `begin` starts."""
+    """Return a decorator whose functions run as the calls that `begin` starts.
+
+    Class methods, static methods and partial functions stay what they are; the function inside is decorated. An object
+    that can be called is decorated as its `__call__` is. The decorator raises TypeError for what cannot be called.
+    """
 
     def decorate(function: _F) -> _F:
-        if inspect.isasyncgenfunction(function):
-            return cast("_F", _StreamFunction(function, lambda parent, made: drive_async(lambda: begin(parent), made)))
-        if inspect.isgeneratorfunction(function):
-            return cast("_F", _StreamFunction(function, lambda parent, made: drive(lambda: begin(parent), made)))
-        if inspect.iscoroutinefunction(function):
-            return cast("_F", _coroutine(function, begin))
-        return cast("_F", _function(function, begin))
+        return cast("_F", _decorated(function, begin))
 
     return decorate
+
+
+def _decorated(function: Any, begin: Begin) -> Any:
+    if isinstance(function, (classmethod, staticmethod)):
+        return type(function)(_decorated(function.__func__, begin))
+    if not callable(function):
+        raise TypeError(f"a {type(function).__name__} cannot be traced: decorate the function itself, below it")
+    if isinstance(function, functools.partial):
+        inner = functools.partial(_decorated(function.func, begin), *function.args, **function.keywords)
+        vars(inner).update(vars(function))
+        return inner
+    if _is(inspect.isasyncgenfunction, function):
+        return _StreamFunction(function, lambda parent, made: drive_async(lambda: begin(parent), made))
+    if _is(inspect.isgeneratorfunction, function):
+        return _StreamFunction(function, lambda parent, made: drive(lambda: begin(parent), made))
+    return (_coroutine if _is(inspect.iscoroutinefunction, function) else _function)(function, begin)
+
+
+def _is(kind: Callable[[Any], bool], function: Any) -> bool:
+    """Return whether a function is of this kind, or an object whose `__call__` is."""
+    return kind(function) or kind(type(function).__call__)
 
 
 def _function(function: Callable[..., Any], begin: Begin) -> Callable[..., Any]:
@@ -104,7 +123,8 @@ class _StreamFunction:
         raise TypeError("the class of a traced generator function is fixed")
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_function"], name)
+        function = self.__dict__["_function"]
+        return getattr(function if hasattr(function, name) else function.__call__, name)
 
     def __reduce__(self) -> str:
         return self._function.__qualname__

@@ -5,7 +5,7 @@ from typing import Final
 from mmtrace import attributes as names
 from mmtrace.calls import telemetry
 from mmtrace.metrics import CallSeries
-from mmtrace.recording.cleaning import SharedAttributes
+from mmtrace.recording.cleaning import SharedAttributes, clean_name
 
 _GEN_AI_OPERATIONS: Final = {
     "generate": "text_completion",
@@ -38,15 +38,15 @@ class Model:
     )
 
     def __init__(self, name: str, version: str = "", task: str = "infer", framework: str = "") -> None:
-        self.name = str(name)
-        self.version = str(version)
-        self.task = str(task)
-        self.framework = str(framework)
-        self.span_name = f"{task} {name}"
-        self.operation = _GEN_AI_OPERATIONS.get(task)
+        self.name = clean_name(name)
+        self.version = clean_name(version)
+        self.task = clean_name(task)
+        self.framework = clean_name(framework)
+        self.span_name = f"{self.task} {self.name}"
+        self.operation = _GEN_AI_OPERATIONS.get(self.task)
         self.attributes = self._attributes()
         self.attributes_if_ok = self.attributes.with_last(names.OUTCOME, "ok")
-        self.series: CallSeries = telemetry.metrics.series(name, version, task, framework)
+        self.series: CallSeries = telemetry.metrics.series(self.name, self.version, self.task, self.framework)
 
     def _attributes(self) -> SharedAttributes:
         found = {names.MODEL_NAME: self.name, names.MODEL_TASK: self.task}

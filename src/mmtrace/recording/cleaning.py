@@ -53,7 +53,7 @@ def clean_time(time: object) -> int | None:
     try:
         return int(time)  # type: ignore[call-overload, no-any-return]
     except (TypeError, ValueError, OverflowError) as error:
-        report("time", f"mmtrace: {time!r} is no time in nanoseconds; the clock's is used", error)
+        report("time", f"mmtrace: a {type(time).__name__} is no time in nanoseconds; the clock's is used", error)
         return None
 
 
