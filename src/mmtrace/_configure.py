@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from logging import getLevelName
 from signal import SIGTERM, getsignal
 from signal import signal as handle
@@ -27,7 +27,7 @@ from mmtrace.calls.foreign import ForeignCalls
 from mmtrace.calls.telemetry import ContentPolicy, Telemetry
 from mmtrace.errors import ConfigurationError
 from mmtrace.patching.options import Options
-from mmtrace.recording import SpanLimits, TracerProvider, facade, guard
+from mmtrace.recording import SpanLimits, TracerProvider, facade, guard, uwsgi
 from mmtrace.recording.propagation import propagator_from
 from mmtrace.recording.sampling import sampler_from
 from mmtrace.settings import Settings
@@ -401,18 +401,19 @@ def _renew() -> None:
     _arm(parts)
 
 
-class _Watch:
-    on = False
-
-
 def _watch_this_process(parts: Parts) -> None:
     ending = Ending(shutdown, parts.settings.shutdown_timeout, parts.hurry)
     parts.closers.append(ending.cancel)
     if parts.settings.on_sigterm:
         parts.closers.append(_shut_down_on_sigterm())
-    if not _Watch.on:
-        _Watch.on = True
-        os.register_at_fork(after_in_child=_renew)
+    _follow_forks()
+
+
+@cache
+def _follow_forks() -> None:
+    """Renew every forked child; Python is told last, so that all its parts have started over by then."""
+    os.register_at_fork(after_in_child=_renew)
+    uwsgi.hear_of_forks()
 
 
 def _shut_down_on_sigterm() -> Callable[[], object]:

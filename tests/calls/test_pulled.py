@@ -1,12 +1,10 @@
 import asyncio
 import contextvars
-import os
 import subprocess
 import sys
 import textwrap
 import threading
 
-import pytest
 from opentelemetry.context import Context
 
 from mmtrace.calls import Call, current_context
@@ -94,7 +92,6 @@ def test_leaving_without_a_pull_changes_nothing():
     assert current_context() is before
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_fork_never_ends_the_work_of_its_parent(receiver):
     source = """
     import os

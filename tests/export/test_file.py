@@ -95,8 +95,6 @@ def test_damaged_bytes_are_rejected(file):
     assert file.export(Signal.TRACES, b"\xff\xff", 1, 5).kind == "rejected"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 def test_parent_and_child_write_whole_lines(file, path):
     file.export(Signal.TRACES, traces(), 1, 5)
     pid = os.fork()

@@ -199,8 +199,6 @@ def test_a_certificate_that_cannot_be_read_is_a_configuration_error():
         OtlpGrpc({Signal.TRACES: Target("https://x", certificate="nowhere.pem")})
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 def test_children_of_a_process_that_exports_all_the_time_deliver(opened, tmp_path):
     """The receiver is another process: a gRPC server in the forking one is a case of its own."""
     receiver = _Elsewhere()

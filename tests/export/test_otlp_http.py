@@ -2,7 +2,6 @@
 
 import datetime as dt
 import email.utils
-import os
 import socket
 import time
 
@@ -14,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from forked import in_child
 from mmtrace.errors import ConfigurationError
 from mmtrace.export.answers import retry_after
 from mmtrace.export.otlp_http import OtlpHttp
@@ -271,17 +271,16 @@ def test_secrets_are_not_in_the_text_of_a_target():
     assert "hush" not in repr(target)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 def test_parent_and_child_use_connections_of_their_own(http_receiver, exporter, send):
     made = exporter(http_receiver.url)
     pipeline = Pipeline(made, schedule_delay=60)
     assert send(made) == ACCEPTED
-    pid = os.fork()
-    if pid == 0:
+
+    def child():
         pipeline.add(Signal.TRACES, None, BODY)
-        os._exit(0 if pipeline.flush(5).exported == 1 else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert pipeline.flush(5).exported == 1
+
+    in_child(child)
     assert send(made) == ACCEPTED
     assert len(http_receiver.connections) == 2
     pipeline.shutdown(1)

@@ -191,7 +191,6 @@ def test_localhost_is_the_address_that_most_scrapers_try(serve, snapshots):
     assert serve(snapshots, "localhost").host == "127.0.0.1"
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_lets_go_of_the_port(snapshots):
     server = PrometheusServer(snapshots, "127.0.0.1", 0)
     alive, is_alive = os.pipe()

@@ -1,40 +1,13 @@
-import os
 import threading
-import traceback
 
-import pytest
-
+from forked import in_child
 from mmtrace import attributes as names
 from mmtrace.metrics import ModelMetrics
 from mmtrace.metrics.snapshot import Snapshots
 from mmtrace.spans import Resource
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
-
-@pytest.fixture
-def in_child():
-    """Run a function in a forked child and fail with what it says when it fails there."""
-
-    def run(function):
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            try:
-                function()
-            except BaseException:
-                os.write(writing, traceback.format_exc().encode()[-4000:])
-            os._exit(0)
-        os.close(writing)
-        with os.fdopen(reading, "rb") as pipe:
-            said = pipe.read().decode()
-        os.waitpid(pid, 0)
-        assert not said, said
-
-    return run
-
-
-def test_a_child_starts_at_zero_with_a_start_time_of_its_own(in_child, total):
+def test_a_child_starts_at_zero_with_a_start_time_of_its_own(total):
     metrics = ModelMetrics()
     series = metrics.series("a")
     series.begin()
@@ -57,7 +30,7 @@ def test_a_child_starts_at_zero_with_a_start_time_of_its_own(in_child, total):
     assert total(metrics, names.CALLS_ACTIVE) == 1
 
 
-def test_label_sets_of_the_parent_do_not_fill_the_child(in_child, counted):
+def test_label_sets_of_the_parent_do_not_fill_the_child(counted):
     metrics = ModelMetrics(limit=2)
     for error in range(4):
         metrics.pipeline("p", "error", f"E{error}", 1.0)
@@ -70,7 +43,7 @@ def test_label_sets_of_the_parent_do_not_fill_the_child(in_child, counted):
     in_child(child)
 
 
-def test_threads_of_the_parent_leave_nothing_in_the_child(in_child, total):
+def test_threads_of_the_parent_leave_nothing_in_the_child(total):
     metrics = ModelMetrics()
     series = metrics.series("a")
     stop, started = threading.Event(), threading.Event()
@@ -97,7 +70,7 @@ def test_threads_of_the_parent_leave_nothing_in_the_child(in_child, total):
     thread.join()
 
 
-def test_a_child_can_take_snapshots_although_the_parent_was_taking_one(in_child):
+def test_a_child_can_take_snapshots_although_the_parent_was_taking_one():
     metrics = ModelMetrics()
     reached, go_on = threading.Event(), threading.Event()
 

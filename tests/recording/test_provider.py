@@ -1,7 +1,6 @@
 import gc
 import io
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -221,7 +220,6 @@ def test_a_provider_leaves_nothing_behind(resource):
     assert not [thing for thing in gc.get_objects() if type(thing) is TracerProvider and thing.resource is resource]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_has_ids_of_its_own():
     program = """if True:
         import os

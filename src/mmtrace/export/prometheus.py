@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from mmtrace.errors import ConfigurationError
 from mmtrace.export.prometheus_page import Page, Source
-from mmtrace.metrics.forks import start_over_in_children
+from mmtrace.recording.forks import at_fork
 from mmtrace.recording.guard import report
 
 _PATIENCE: Final = 10.0
@@ -34,7 +34,7 @@ class PrometheusServer:
         self.host, self.port = self._server.server_address[:2]
         self._thread = threading.Thread(target=self._server.serve, name="mmtrace-prometheus", daemon=True)
         self._thread.start()
-        start_over_in_children(self)
+        at_fork(self, in_child=PrometheusServer.start_over)
 
     def close(self) -> None:
         """Stop answering and free the port; answers under way get a second."""

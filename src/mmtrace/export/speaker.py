@@ -13,8 +13,8 @@ from opentelemetry.sdk.metrics.export import MetricsData, NumberDataPoint
 
 from mmtrace.errors import ConfigurationError
 from mmtrace.metrics.encode import requests
-from mmtrace.metrics.forks import start_over_in_children
 from mmtrace.metrics.shared.folder import Folder
+from mmtrace.recording.forks import at_fork
 from mmtrace.recording.guard import never_raises, report, say
 from mmtrace.transport import FlushResult, Pipeline, Signal
 from mmtrace.transport.worker import Worker
@@ -74,7 +74,7 @@ class Speaker:
         self._closed = False
         self._stands_back = False
         self.start_over()
-        start_over_in_children(self)
+        at_fork(self, in_child=Speaker.start_over)
 
     def start_over(self) -> None:
         """Be one of the others in a forked child, where neither thread nor server exists."""

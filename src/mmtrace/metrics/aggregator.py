@@ -12,8 +12,8 @@ from typing import Final, TypeAlias
 
 from mmtrace import attributes as names
 from mmtrace.metrics.cells import Distribution, Exemplar, Line, Number
-from mmtrace.metrics.forks import start_over_in_children
 from mmtrace.metrics.shards import Sharded
+from mmtrace.recording.forks import at_fork
 
 MAX_LABEL_SETS: Final = 2000
 """Label sets of one metric; what comes beyond goes to one overflow set."""
@@ -68,7 +68,7 @@ class ModelMetrics:
         self._overflow_series = CallSeries(self, {names.METRIC_OVERFLOW: True})
         self._pipelines = _PipelineSeries(self, {})
         self.start_over()
-        start_over_in_children(self)
+        at_fork(self, in_child=ModelMetrics.start_over)
 
     def use_time_buckets(self, bounds: tuple[float, ...]) -> None:
         """Give these bounds, in seconds, to histograms of time that begin from now on; those that exist keep theirs."""

@@ -8,9 +8,8 @@ from opentelemetry.sdk.metrics import Histogram
 from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 from opentelemetry.sdk.metrics.view import Aggregation, ExponentialBucketHistogramAggregation
 
-from mmtrace.metrics.forks import start_over_in_children
 from mmtrace.metrics.temporality import Preference, temporalities
-from mmtrace.recording.guard import never_raises
+from mmtrace.recording.forks import at_fork
 
 
 class OnDemandReader(MetricReader):
@@ -38,9 +37,8 @@ class OnDemandReader(MetricReader):
         self._timeout = timeout
         self._on_flush = on_flush
         self._received = threading.local()
-        start_over_in_children(self)
+        at_fork(self, in_child=OnDemandReader.start_over)
 
-    @never_raises
     def start_over(self) -> None:
         """Count from zero in a forked child, whose instruments still hold what the parent counted.
 

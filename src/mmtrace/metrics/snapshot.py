@@ -16,10 +16,10 @@ from opentelemetry.util.types import AttributeValue
 
 from mmtrace import attributes as names
 from mmtrace.metrics.aggregator import ModelMetrics
-from mmtrace.metrics.forks import start_over_in_children
 from mmtrace.metrics.points import Health, of_pipeline, of_readings
 from mmtrace.metrics.reader import OnDemandReader
 from mmtrace.metrics.temporality import Deltas, Preference
+from mmtrace.recording.forks import at_fork
 from mmtrace.recording.guard import report
 
 
@@ -71,7 +71,7 @@ class Snapshots:
         self.has_totals = True
         """Whether calls and `extra` are in it; not where another configuration of this process tells of them."""
         self.start_over()
-        start_over_in_children(self)
+        at_fork(self, in_child=Snapshots.start_over)
 
     def start_over(self) -> None:
         """Forget what the last snapshot was, and who holds the lock."""

@@ -6,8 +6,8 @@ from typing import Final
 
 from opentelemetry.sdk.metrics.export import Metric
 
-from mmtrace.metrics.forks import start_over_in_children
 from mmtrace.metrics.points import of_numbers, of_readings
+from mmtrace.recording.forks import at_fork
 from mmtrace.runtime_metrics.garbage import Garbage
 from mmtrace.runtime_metrics.gpu import Gpus
 from mmtrace.runtime_metrics.loops import loops
@@ -22,7 +22,7 @@ class RuntimeMetrics:
         self._gpus = Gpus()
         self._since = time.time_ns()
         self._hold = object()
-        start_over_in_children(self)
+        at_fork(self, in_child=RuntimeMetrics.start_over)
 
     def start(self) -> Callable[[], None]:
         """Measure from now on; return what ends that, unless it was started once more meanwhile."""

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakSet
 
+from mmtrace.recording.forks import at_fork
 from mmtrace.recording.guard import never_raises
-from mmtrace.transport import forks
 from mmtrace.transport.tally import Once
 
 _LAST: Final = -100
@@ -41,7 +41,7 @@ class Ending:
         self._register_finalizer()
         _hurry_before_threads_are_joined()
         _living.add(self)
-        forks.watch(self)
+        at_fork(self, in_child=Ending._register_finalizer)
 
     def end(self) -> None:
         """Call `shutdown`, unless that has happened in this process or was cancelled."""
@@ -60,17 +60,8 @@ class Ending:
         if not self._right.is_taken and self._hurry is not None:
             never_raises(self._hurry)()
 
-    def before_fork(self) -> None:
-        """Nothing to do: a child inherits whether its parent has ended."""
-
-    def after_fork_in_parent(self) -> None:
-        """Nothing to do."""
-
-    def after_fork_in_child(self) -> None:
-        """Join multiprocessing's finalizers, where this child is one of its own."""
-        self._register_finalizer()
-
     def _register_finalizer(self) -> None:
+        """Join multiprocessing's finalizers, unless this process, or the parent it forked from, has ended."""
         util: Any = sys.modules.get("multiprocessing.util")
         if util is None or self._right.is_taken:
             return

@@ -9,8 +9,8 @@ from typing import Final
 
 from opentelemetry import context
 
+from mmtrace.recording.forks import at_fork
 from mmtrace.recording.guard import never_raises, say
-from mmtrace.transport import forks
 from mmtrace.transport.callbacks import Callbacks
 from mmtrace.transport.clock import now
 from mmtrace.transport.delivery import Delivery
@@ -70,7 +70,12 @@ class Pipeline:
         self._quieted_by = 0
         self._right_to_close = Once()
         self._start_over()
-        forks.watch(self)
+        at_fork(
+            self,
+            before=Pipeline.before_fork,
+            in_parent=Pipeline.after_fork_in_parent,
+            in_child=Pipeline.after_fork_in_child,
+        )
 
     def _start_over(self) -> None:
         self._pid = os.getpid()

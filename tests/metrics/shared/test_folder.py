@@ -13,8 +13,6 @@ from mmtrace.metrics.shared.folder import Folder
 from mmtrace.metrics.shared.locks import FileLock
 from mmtrace.recording import guard
 
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-
 
 @pytest.fixture
 def process(tmp_path):

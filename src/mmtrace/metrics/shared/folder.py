@@ -16,11 +16,11 @@ from opentelemetry.sdk.metrics.export import MetricsData
 
 from mmtrace import attributes as names
 from mmtrace.errors import DecodeError
-from mmtrace.metrics.forks import start_over_in_children
 from mmtrace.metrics.shared import members
 from mmtrace.metrics.shared.locks import FileLock
 from mmtrace.metrics.shared.stored import Stored, dump, load
 from mmtrace.metrics.shared.sums import OfProcess, Sums, rendered
+from mmtrace.recording.forks import at_fork
 from mmtrace.recording.guard import report
 
 _PATIENCE: Final = 2.0
@@ -54,7 +54,7 @@ class Folder:
         self._alive: FileLock | None = None
         self._speaker: FileLock | None = None
         self.start_over()
-        start_over_in_children(self)
+        at_fork(self, in_child=Folder.start_over)
 
     def start_over(self) -> None:
         """Be nobody yet, in a new process; its locks have been let go of by themselves."""

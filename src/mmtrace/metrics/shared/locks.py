@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from mmtrace.metrics.forks import start_over_in_children
+from mmtrace.recording.forks import at_fork
 
 _PAUSE: Final = 0.005
 _FLAGS: Final = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -26,7 +26,7 @@ class FileLock:
     def __init__(self, path: Path, file: int) -> None:
         self._path = path
         self._file: int | None = file
-        start_over_in_children(self)
+        at_fork(self, in_child=FileLock.start_over)
 
     @classmethod
     def take(cls, path: Path, *, patience: float = 0.0, create: bool = True) -> "FileLock | None":
