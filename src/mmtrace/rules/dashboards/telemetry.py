@@ -9,6 +9,12 @@ from mmtrace.rules.promql import selector, series
 _JOB: Final = Choice("job", "job", series(names.SDK_SPANS_STARTED))
 _LEGEND: Final = "{{job}}"
 
+_ITEMS: Final = ("spans", "metric_points", "log_records")
+_FILLED: Final = " / ".join(
+    f"sum by (instance, exporter, data_type) (otelcol_exporter_queue_{what})" for what in ("size", "capacity")
+)
+_MEMORY: Final = "otelcol_process_memory_rss or otelcol_process_memory_rss_bytes"
+
 
 def telemetry() -> Json:
     """Return the dashboard."""
@@ -59,66 +65,34 @@ def _queues() -> Row:
 
 
 def _collector() -> Row:
-    def rate(counter: str, by: str) -> str:
-        """Return the rate of a counter of the Collector, which ends in _total where it came by OTLP."""
-        either = " or ".join(f"rate({name}[{RATE}])" for name in (counter, f"{counter}_total"))
-        return f"sum by ({by}) ({either})"
-
-    filled = (
-        "sum by (instance, exporter, data_type) (otelcol_exporter_queue_size) "
-        "/ sum by (instance, exporter, data_type) (otelcol_exporter_queue_capacity)"
-    )
     return Row(
         "Collector",
         [
-            Panel(
-                "Received a second",
-                [
-                    Query(rate(f"otelcol_receiver_accepted_{items}", "receiver"), f"{{{{receiver}}}} {items}")
-                    for items in _ITEMS
-                ],
-                "ops",
-            ),
-            Panel(
-                "Refused a second",
-                [
-                    Query(rate(f"otelcol_receiver_refused_{items}", "receiver"), f"{{{{receiver}}}} {items}")
-                    for items in _ITEMS
-                ],
-                "ops",
-            ),
-            Panel(
-                "Sent a second",
-                [
-                    Query(rate(f"otelcol_exporter_sent_{items}", "exporter"), f"{{{{exporter}}}} {items}")
-                    for items in _ITEMS
-                ],
-                "ops",
-            ),
-            Panel(
-                "Lost a second",
-                [
-                    Query(
-                        rate(f"otelcol_exporter_{verb}_failed_{items}", "exporter"), f"{{{{exporter}}}} {verb} {items}"
-                    )
-                    for items in _ITEMS
-                    for verb in ("send", "enqueue")
-                ],
-                "ops",
-            ),
+            Panel("Received a second", _flow("receiver", accepted=""), "ops"),
+            Panel("Refused a second", _flow("receiver", refused=""), "ops"),
+            Panel("Sent a second", _flow("exporter", sent=""), "ops"),
+            Panel("Lost a second", _flow("exporter", send_failed="send ", enqueue_failed="enqueue "), "ops"),
             Panel(
                 "Share of the queue in use",
-                [Query(filled, "{{instance}} {{exporter}} {{data_type}}")],
+                [Query(_FILLED, "{{instance}} {{exporter}} {{data_type}}")],
                 "percentunit",
                 limit=0.8,
             ),
-            Panel(
-                "Memory",
-                [Query("otelcol_process_memory_rss or otelcol_process_memory_rss_bytes", "{{instance}}")],
-                "bytes",
-            ),
+            Panel("Memory", [Query(_MEMORY, "{{instance}}")], "bytes"),
         ],
     )
 
 
-_ITEMS: Final = ("spans", "metric_points", "log_records")
+def _flow(part: str, **fates: str) -> list[Query]:
+    """Return the rate of each kind of items that met these fates in a part of the Collector; a legend says which."""
+    return [
+        Query(_rate_in_collector(f"otelcol_{part}_{fate}_{items}", part), f"{{{{{part}}}}} {said}{items}")
+        for items in _ITEMS
+        for fate, said in fates.items()
+    ]
+
+
+def _rate_in_collector(counter: str, by: str) -> str:
+    """Return the rate of a counter, which ends in _total where it came by OTLP."""
+    either = " or ".join(f"rate({name}[{RATE}])" for name in (counter, f"{counter}_total"))
+    return f"sum by ({by}) ({either})"
