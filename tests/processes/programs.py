@@ -138,6 +138,7 @@ class Outcomes:
 
     def __init__(self, request, run, cases):
         wanted = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
+        request.getfixturevalue("tmp_path_factory").getbasetemp()  # made by the first who asks, one at a time
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             self._futures = {name: pool.submit(run, name, case) for name, case in cases.items() if name in wanted}
 
