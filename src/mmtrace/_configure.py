@@ -26,6 +26,7 @@ from mmtrace.calls import telemetry
 from mmtrace.calls.foreign import ForeignCalls
 from mmtrace.calls.telemetry import ContentPolicy, Telemetry
 from mmtrace.errors import ConfigurationError
+from mmtrace.export.otlp import PROTOCOLS, otlp
 from mmtrace.patching.options import Options
 from mmtrace.recording import SpanLimits, TracerProvider, facade, guard, uwsgi
 from mmtrace.recording.propagation import propagator_from
@@ -35,10 +36,6 @@ from mmtrace.transport import Exporter, FlushResult, Health, Pipeline, Signal, S
 from mmtrace.transport.lane import Spools
 from mmtrace.transport.lifetime import Ending
 
-_OTLP: Final = {
-    "http/protobuf": ("mmtrace.export.otlp_http", "OtlpHttp"),
-    "grpc": ("mmtrace.export.otlp_grpc", "OtlpGrpc"),
-}
 _LOCAL: Final = {
     "console": (("mmtrace.export.console", "Console"), ()),
     "file": (("mmtrace.export.file", "OtlpFile"), ("file",)),
@@ -299,28 +296,17 @@ def _pipelines(settings: Settings) -> dict[Signal, tuple[Pipeline, ...]]:
     return found
 
 
-def _wanted(settings: Settings) -> dict[Signal, tuple[str, ...]]:
-    return {
-        Signal.TRACES: settings.traces_exporter,
-        Signal.METRICS: settings.metrics_exporter,
-        Signal.LOGS: settings.logs_exporter,
-    }
-
-
 def _receivers(settings: Settings) -> "Iterator[tuple[list[Signal], Exporter, Spools | None]]":
-    wanted = _wanted(settings)
-    for protocol, where in _OTLP.items():
-        signals = [signal for signal in wanted if "otlp" in wanted[signal] and settings.protocol[signal] == protocol]
+    for protocol in PROTOCOLS:
+        signals = [signal for signal in settings.signals("otlp") if settings.protocol[signal] == protocol]
         if signals:
             targets = {signal: settings.target(signal) for signal in signals}
-            yield signals, _load(*where)(targets, agent=f"mmtrace/{__version__}"), _spools(settings, signals)
+            yield signals, otlp(protocol, targets), _spools(settings, signals)
 
 
 def _local(settings: Settings) -> Iterator[tuple[list[Signal], Exporter, None]]:
-    wanted = _wanted(settings)
     for name, (where, arguments) in _LOCAL.items():
-        signals = [signal for signal in wanted if name in wanted[signal]]
-        if signals:
+        if signals := settings.signals(name):
             yield signals, _load(*where)(*(getattr(settings, argument) for argument in arguments)), None
 
 

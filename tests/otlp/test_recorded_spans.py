@@ -16,7 +16,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from mmtrace import recording
-from mmtrace.otlp.decode import decode_span, decode_traces, decode_traces_json, iter_spans, parse, to_json
+from mmtrace.otlp.decode import decode_span, decode_traces, decode_traces_json, parse, to_json
 from mmtrace.otlp.encode import encode_span, frame_of
 from mmtrace.recording.cleaning import SharedAttributes
 from mmtrace.testing.clock import CountingIds, SteadyClock
@@ -151,6 +151,12 @@ def test_json_is_what_protobuf_writes_but_for_the_ids(recorded) -> None:
 def test_a_span_that_was_stored_alone_is_decoded_as_in_its_request(recorded) -> None:
     spans = recorded.spans()
     body = wire(spans)
-    for (_, _, message), data in zip(iter_spans(parse(body)), decode_traces(body), strict=True):
+    messages = [
+        message
+        for resource_spans in parse(body).resource_spans
+        for scope_spans in resource_spans.scope_spans
+        for message in scope_spans.spans
+    ]
+    for message, data in zip(messages, decode_traces(body), strict=True):
         alone = decode_span(message.SerializeToString(), data.resource, data.scope)
         assert everything(alone) == everything(data)

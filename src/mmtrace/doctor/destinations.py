@@ -3,15 +3,14 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-from mmtrace._version import __version__
 from mmtrace.doctor.findings import Finding, Section
 from mmtrace.doctor.network import Seen, in_container, is_loopback, is_open, is_own, look
 from mmtrace.doctor.probe import Probe
 from mmtrace.errors import ConfigurationError
-from mmtrace.export.otlp_http import OtlpHttp
+from mmtrace.export.otlp import otlp
 from mmtrace.export.target import Target
 from mmtrace.settings import Settings
 from mmtrace.transport import Outcome, Signal
@@ -43,17 +42,11 @@ class Destination:
 
 def destinations(settings: Settings) -> list[Destination]:
     """Return the receivers of OTLP that the settings name."""
-    wanted = {
-        Signal.TRACES: settings.traces_exporter,
-        Signal.METRICS: settings.metrics_exporter,
-        Signal.LOGS: settings.logs_exporter,
-    }
     found: dict[tuple[str, str, int], Destination] = {}
-    for signal, exporters in wanted.items():
-        if "otlp" in exporters:
-            protocol, target = settings.protocol[signal], settings.target(signal)
-            place = (protocol, *_host_and_port(protocol, target.url))
-            found.setdefault(place, Destination(*place, {})).targets[signal] = target
+    for signal in settings.signals("otlp"):
+        protocol, target = settings.protocol[signal], settings.target(signal)
+        place = (protocol, *_host_and_port(protocol, target.url))
+        found.setdefault(place, Destination(*place, {})).targets[signal] = target
     return list(found.values())
 
 
@@ -87,7 +80,7 @@ def _base(destination: Destination) -> str:
 
 
 def _sent(destination: Destination, probe: Probe, seconds: float, outcomes: dict[Signal, Outcome]) -> Iterator[Finding]:
-    exporter = _exporter(destination)
+    exporter = otlp(destination.protocol, destination.targets)
     try:
         for signal, target in destination.targets.items():
             traces = signal is Signal.TRACES
@@ -109,14 +102,6 @@ def _not_tried(signals: Sequence[Signal]) -> Iterator[Finding]:
         yield Finding(
             "note", f"{', '.join(signal.label for signal in signals)}: not tried, as they go to the same host"
         )
-
-
-def _exporter(destination: Destination) -> Any:
-    if destination.protocol != "grpc":
-        return OtlpHttp(destination.targets, agent=f"mmtrace/{__version__}")
-    from mmtrace.export.otlp_grpc import OtlpGrpc
-
-    return OtlpGrpc(destination.targets, agent=f"mmtrace/{__version__}")
 
 
 def _told(signal: Signal, outcome: Outcome, seconds: float, outcomes: dict[Signal, Outcome]) -> Iterator[Finding]:

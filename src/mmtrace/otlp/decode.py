@@ -3,7 +3,7 @@
 Sources: opentelemetry/proto/trace/v1/trace.proto 1.x; https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError as ProtobufError
@@ -24,7 +24,6 @@ __all__ = [
     "decode_traces",
     "decode_traces_json",
     "has_valid_ids",
-    "iter_spans",
     "parse",
     "parse_json",
     "resource_of",
@@ -56,16 +55,6 @@ def _decode_error(error: Exception) -> DecodeError:
     if "Depth" in str(error) or "recursion" in str(error):
         return TooLarge(f"values are nested too deep: {error}")
     return DecodeError(f"not an OTLP protobuf message: {error}")
-
-
-def iter_spans(request: ExportTraceServiceRequest) -> Iterator[tuple[ResourceMessage, InstrumentationScope, Span]]:
-    """Yield every span of a request as messages: its resource, its scope and the span, whose ids may be invalid."""
-    for resource_spans in request.resource_spans:
-        resource = resource_spans.resource
-        for scope_spans in resource_spans.scope_spans:
-            scope = scope_spans.scope
-            for span in scope_spans.spans:
-                yield resource, scope, span
 
 
 def has_valid_ids(span: Span) -> bool:

@@ -353,11 +353,6 @@ class Settings:
         return tuple(sorted({*names.TIME_BUCKETS, *self.latency_buckets}))
 
     @property
-    def captures_content(self) -> bool:
-        """Whether inputs and outputs may be recorded on spans."""
-        return self.content in {"SPAN_ONLY", "SPAN_AND_EVENT"}
-
-    @property
     def spool_folder(self) -> Path | None:
         """The folder with what waits of this service on disk, None where the user has no home."""
         name = quote(self.service_name, safe="").replace(".", "%2E")[:_LONGEST_NAME]
@@ -365,6 +360,15 @@ class Settings:
             return Path(self.spool_dir).expanduser().absolute() / (name or "%")
         except RuntimeError:
             return None
+
+    def signals(self, exporter: str) -> list[Signal]:
+        """Return the signals that go to an exporter of this name."""
+        wanted = {
+            Signal.TRACES: self.traces_exporter,
+            Signal.METRICS: self.metrics_exporter,
+            Signal.LOGS: self.logs_exporter,
+        }
+        return [signal for signal, exporters in wanted.items() if exporter in exporters]
 
     def target(self, signal: Signal) -> Target:
         """Return where a signal goes over OTLP."""
