@@ -188,6 +188,14 @@ def test_a_wrong_path_names_the_likely_mistake(http_receiver, exporter, send):
     assert "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" in outcome.message
 
 
+@pytest.mark.parametrize("path", ["/v1/traces/v1/traces", "/otlp/v1/metrics/v1/traces"])
+def test_a_base_address_with_the_path_of_a_signal_names_the_mistake(http_receiver, exporter, send, path):
+    http_receiver.answer(404)
+    outcome = send(exporter(http_receiver.url, path=path))
+    assert "is added to OTEL_EXPORTER_OTLP_ENDPOINT: leave /v1/... out of it" in outcome.message
+    assert "Jaeger" not in outcome.message
+
+
 def test_nobody_listening_is_tried_again_and_explained(exporter, send):
     outcome = send(exporter(f"http://127.0.0.1:{unused_port()}"))
     assert (outcome.kind, outcome.answered) == ("retry", False)

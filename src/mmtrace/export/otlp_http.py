@@ -225,8 +225,10 @@ def _not_found(signal: Signal) -> str:
 
 
 def _wrong_path(signal: Signal, target: Target) -> str:
-    if target.url.rstrip("/").endswith(signal.path):
-        return ""
+    url = target.url.rstrip("/")
+    if url.endswith(signal.path):
+        twice = url.removesuffix(signal.path).endswith(tuple(each.path for each in Signal))
+        return f"{signal.path} is added to OTEL_EXPORTER_OTLP_ENDPOINT: leave /v1/... out of it" if twice else ""
     return (
         f"OTLP is received under {signal.path}; OTEL_EXPORTER_OTLP_ENDPOINT takes the base address, "
         f"OTEL_EXPORTER_OTLP_{signal.name}_ENDPOINT the whole one"
