@@ -9,6 +9,8 @@ import time
 import confluent_kafka
 import pytest
 
+from ports import free_port
+
 
 class RedisServer:
     """A redis-server of its own that keeps nothing on disk."""
@@ -25,7 +27,7 @@ class RedisServer:
         if self.program is None:
             message = "redis-server is not installed"
             pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-        self.port = _free_port()
+        self.port = free_port()
         options = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self._folder}
         arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
         self._process = subprocess.Popen([self.program, *arguments], stdout=subprocess.DEVNULL)
@@ -57,9 +59,3 @@ class KafkaBroker:
 
     def __exit__(self, *error):
         del self._home
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

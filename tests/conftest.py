@@ -1,12 +1,24 @@
-"""What every test stands on: no leaked thread or context, and spans on demand."""
+"""What every test stands on: no leaked thread or context, a state of its own on disk, and spans on demand."""
 
+import contextlib
 import os
+import signal
 import uuid
 
+import hypothesis
 import pytest
 
 from mmtrace.testing import no_leaks, record_spans
 from receiver import Receiver
+
+hypothesis.settings.register_profile(
+    "repeatable",
+    hypothesis.settings(),
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)
@@ -25,15 +37,36 @@ def recorded():
         yield spans
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch, tmp_path_factory):
-    """A test sees no setting of whoever runs it, nothing that an earlier test left on disk, and no other's metrics."""
-    for name in os.environ:
-        if name.startswith(("OTEL_", "MMTRACE_")):
-            monkeypatch.delenv(name)
+@contextlib.contextmanager
+def _nothing_from_outside(tmp_path_factory):
+    """No setting of whoever runs the tests, nothing that others left on disk, and no other's metrics."""
     folder = tmp_path_factory.getbasetemp() / f"state-{uuid.uuid4().hex}"
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
-    monkeypatch.setenv("MMTRACE_METRICS_DIR", str(folder / "metrics"))
+    with pytest.MonkeyPatch.context() as environment:
+        for name in os.environ:
+            if name.startswith(("OTEL_", "MMTRACE_")):
+                environment.delenv(name)
+        environment.setenv("XDG_STATE_HOME", str(folder))
+        environment.setenv("MMTRACE_METRICS_DIR", str(folder / "metrics"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_of_its_own(tmp_path_factory):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
+    with _nothing_from_outside(tmp_path_factory):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _module_of_its_own(tmp_path_factory):
+    with _nothing_from_outside(tmp_path_factory):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _test_of_its_own(tmp_path_factory):
+    with _nothing_from_outside(tmp_path_factory):
+        yield
 
 
 @pytest.fixture

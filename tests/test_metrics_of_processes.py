@@ -1,7 +1,6 @@
 """What the processes of a service measured is told once and right, however they come and go; all are real ones."""
 
 import os
-import socket
 import subprocess
 import sys
 import textwrap
@@ -11,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from ports import free_port
 
 DURATION = "mmtrace.model.call.duration"
 COUNT = "mmtrace_model_call_duration_seconds_count"
@@ -50,9 +51,7 @@ with mmtrace.model_call("m"):
 
 @pytest.fixture
 def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 def run(program, receiver, *arguments, **environment):
@@ -131,7 +130,7 @@ def test_where_the_folder_cannot_be_used_that_is_said_once_and_each_process_spea
     for _ in range(2):
         command = [sys.executable, "-c", TASK]
         environment = {**receiver.environment, "MMTRACE_METRICS_DIR": str(tmp_path / "file")}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0
         assert done.stderr.count("MMTRACE_METRICS_DIR") == 1
         assert "Traceback" not in done.stderr

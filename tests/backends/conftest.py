@@ -6,27 +6,30 @@ demo -> tee -> agent -> two gateways (tail sampling) -> Jaeger; metrics by OTLP 
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from backends.running import free_port, until
+from backends.running import until
 from backends.stack import HOST, SLOW_MS, Jaeger, Prometheus, agent, by_trace, gateway, worth_keeping
 from backends.tee import Tee
+from ports import free_port
 from receiver import Receiver
 
 SECONDS = 25
 RATE = 8
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.timeout(420))  # the first test that needs the demo waits for it
+QUICK = """
+import mmtrace
+mmtrace.configure(service="gateway")
+for _ in range(50):
+    with mmtrace.span("GET /health"):
+        pass
+"""
+"""Requests that no policy keeps, also where the machine is so busy that it keeps all of the demo's."""
 
 
 @pytest.fixture(scope="session")
@@ -112,15 +115,21 @@ def demo(sampled, whole, folder):
     with Tee(sampled.agent.url, whole.agent.url) as tee:
         options = {"--seconds": SECONDS, "--rate": RATE, "--otlp": tee.url, "--report": report}
         command = ["demo", *(str(word) for option in options.items() for word in option)]
-        done = subprocess.run([sys.executable, "-m", "mmtrace", *command], capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stdout + done.stderr
+        _run("-m", "mmtrace", *command)
+        _run("-c", QUICK, OTEL_EXPORTER_OTLP_ENDPOINT=tee.url)
     return SimpleNamespace(report=json.loads(report.read_text()), traces=by_trace(tee.spans()), tee=tee)
+
+
+def _run(*words, **environment):
+    command = [sys.executable, *words]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")
 def kept(demo, whole):
     """The traces in the Jaeger that keeps all, once as many spans are there as were sent."""
-    return _held(whole.jaeger, demo.traces.values())
+    return whole.jaeger.once_it_holds(demo.traces.values())
 
 
 @pytest.fixture(scope="session")
@@ -128,14 +137,4 @@ def chosen(demo, sampled):
     """The traces in the Jaeger behind tail sampling, once all are judged and all that is kept is there."""
     counter = "otelcol_processor_tail_sampling_global_count_traces_sampled"
     until(lambda: sum(each.measured(counter) for each in sampled.gateways) >= len(demo.traces), 60, "all is decided")
-    return _held(sampled.jaeger, filter(worth_keeping, demo.traces.values()))
-
-
-def _held(jaeger, traces):
-    awaited = sum(len(trace.spans) for trace in traces)
-
-    def complete():
-        held = jaeger.all_traces()
-        return sum(len(trace.spans) for trace in held.values()) >= awaited and held
-
-    return until(complete, 60, f"{awaited} spans are in Jaeger")
+    return sampled.jaeger.once_it_holds(filter(worth_keeping, demo.traces.values()))

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -24,12 +23,6 @@ def executable(name):
         message = f"{name} is missing: make backends"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     return path
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def until(condition, seconds=60.0, what=""):

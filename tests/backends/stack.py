@@ -11,10 +11,11 @@ from datetime import datetime, timedelta, timezone
 
 import yaml
 
-from backends.running import CONFIG, Running, free_port
+from backends.running import CONFIG, Running, until
 from mmtrace import attributes as names
 from mmtrace.otlp.decode import decode_traces_json
 from mmtrace.spans import Resource, Trace
+from ports import free_port
 
 HOST = "127.0.0.1"
 SLOW_MS = 300
@@ -122,6 +123,16 @@ class Jaeger(Running):
     def all_traces(self):
         """Every trace, by its id."""
         return by_trace(span for service in self.services() for span in self.spans(service))
+
+    def once_it_holds(self, traces):
+        """Return every trace, by its id, once as many spans are there as these traces have."""
+        awaited = sum(len(trace.spans) for trace in traces)
+
+        def complete():
+            held = self.all_traces()
+            return sum(len(trace.spans) for trace in held.values()) >= awaited and held
+
+        return until(complete, 60, f"{awaited} spans are in Jaeger")
 
     def has(self, trace_id):
         return get(f"{self.url}/api/v3/traces/{trace_id:032x}") is not None

@@ -121,7 +121,7 @@ def slow(tmp_path, receiver_url):
     with subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, **settings}) as service:
         yield switch
         service.stdin.close()
-        assert service.wait(30) == 0
+        assert service.wait(300) == 0
 
 
 def test_a_slowed_model_raises_an_alert_that_names_it_and_ends_when_it_is_fast_again(slow, webhook):

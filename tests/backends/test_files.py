@@ -20,7 +20,7 @@ NEWER_JAEGER = ("ttl",)
 
 def accepts(command, **more):
     words = [str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, **more)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False, **more)
     assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
     return done.stdout
 

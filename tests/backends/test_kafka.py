@@ -6,7 +6,7 @@ import time
 import pytest
 import yaml
 
-from backends.running import CONFIG, until
+from backends.running import CONFIG
 from backends.stack import Jaeger, by_trace, differences, gateway
 from brokers import KafkaBroker
 from mmtrace.otlp.decode import decode_traces_json, to_json
@@ -46,6 +46,6 @@ def test_spans_go_through_kafka_as_they_were_sent(tmp_path, kafka, jaeger):
     files = ("gateway-keep-all.yaml", "gateway-kafka.yaml", older)
     with gateway(tmp_path / "gateway", *files, jaeger="127.0.0.1:9", KAFKA_BROKER=kafka) as first:
         send(first.url, scribe.spans)
-        until(lambda: jaeger.all_traces().keys() == sent.keys(), 60, f"{len(sent)} traces are in Jaeger")
-    held = jaeger.all_traces()
+        held = jaeger.once_it_holds(sent.values())
+    assert held.keys() == sent.keys()
     assert [differences(held[trace_id], trace) for trace_id, trace in sent.items()] == [[]] * len(sent)

@@ -7,8 +7,9 @@ import sys
 import pytest
 import yaml
 
-from backends.running import CONFIG, Running, free_port, until
+from backends.running import CONFIG, Running, until
 from backends.stack import HOST, Jaeger, agent, gateway, get
+from ports import free_port
 
 SERVICE = """
 import logging, sys, mmtrace
@@ -54,7 +55,7 @@ def test_a_log_record_is_found_by_its_service_and_names_its_trace(tmp_path, loki
     ):
         environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": first.url}
         command = [sys.executable, "-c", SERVICE]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=300)
         (stream,) = until(lambda: loki.streams('{service_name="reranker"}'), 60)
     ((_, line),) = stream["values"]
     assert stream["stream"]["trace_id"] == done.stdout

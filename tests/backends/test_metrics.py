@@ -57,24 +57,32 @@ def test_spans_are_counted_before_any_is_left_out(demo, prometheus):
 
 @CHAINS
 def test_the_service_graph_knows_who_calls_whom(demo, prometheus):
-    edges = until(lambda: prometheus.ask("sum by (client, server) (traces_service_graph_request_total)"), 60)
-    assert {("gateway", "digit-reader"), ("gateway", "digit-checker")} <= {
-        (labels["client"], labels["server"]) for labels, _ in edges
-    }
+    calls = {("gateway", "digit-reader"), ("gateway", "digit-checker")}
+    until(lambda: edges(prometheus) >= calls, 60, "both calls are edges of the graph")
+
+
+def edges(prometheus):
+    found = prometheus.ask("sum by (client, server) (traces_service_graph_request_total)")
+    return {(labels["client"], labels["server"]) for labels, _ in found}
 
 
 @CHAINS
 def test_an_exemplar_leads_to_a_trace_that_jaeger_holds(demo, kept, chosen, prometheus, chain, request):
     jaeger = request.getfixturevalue(chain).jaeger
-    exemplars = prometheus.exemplars('{__name__=~".+"}')
-    assert {series["model"] for series, _ in exemplars if "model" in series} == set(demo.report["models"])
+    exemplars = until(lambda: of_all_models(prometheus, demo.report["models"]), 60, "every model has an exemplar")
     for series, exemplar in exemplars:
         trace_id, span_id = int(exemplar["labels"]["trace_id"], 16), int(exemplar["labels"]["span_id"], 16)
         assert jaeger.has(trace_id), series
         assert span_id in demo.traces[trace_id].by_id
 
 
+def of_all_models(prometheus, models):
+    """Return all exemplars there are, once every model has one."""
+    found = prometheus.exemplars('{__name__=~".+"}')
+    return {series["model"] for series, _ in found if "model" in series} == set(models) and found
+
+
 @CHAINS
 def test_no_span_was_dropped_on_the_way(demo, prometheus):
+    until(lambda: sum(value for _, value in prometheus.ask("mmtrace_sdk_spans_exported_total")) > 0, 60)
     assert sum(value for _, value in prometheus.ask("mmtrace_sdk_spans_dropped_total")) == 0
-    assert sum(value for _, value in prometheus.ask("mmtrace_sdk_spans_exported_total")) > 0

@@ -2,7 +2,6 @@ import gzip
 import http.server
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mmtrace.otlp.decode import decode_traces
+from ports import free_port
 
 MMTRACE = str(Path(sys.executable).with_name("mmtrace"))
 
@@ -129,9 +129,3 @@ def wait_for(ask, process, log):
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.05)
     raise AssertionError(f"the server did not start: {log.read_text()}")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

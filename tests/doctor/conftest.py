@@ -1,13 +1,13 @@
 """The receivers of the tests of exporters, and what runs the doctor on them."""
 
 import json
-import socket
 
 import pytest
 
 from export.conftest import certificates, grpc_receiver, http_receiver, https_receiver
 from mmtrace.cli import main
 from mmtrace.recording import guard
+from ports import free_port
 
 __all__ = ["certificates", "grpc_receiver", "http_receiver", "https_receiver"]
 
@@ -53,6 +53,4 @@ def findings(doctor):
 
 @pytest.fixture
 def unused_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()

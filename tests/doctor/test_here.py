@@ -78,7 +78,7 @@ def test_settings_that_record_nothing_are_a_problem(doctor, variables, meaning):
 )
 def test_wrong_usage_ends_with_two_and_says_what_is_wrong(options, said):
     done = subprocess.run(
-        [sys.executable, "-m", "mmtrace", "doctor", *options], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "mmtrace", "doctor", *options], capture_output=True, text=True, timeout=300
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
@@ -106,7 +106,7 @@ with mmtrace.span("x"):
     pass
 """
     environment = {"MMTRACE_SPOOL_DIR": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60, stderr=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=300, stderr=subprocess.DEVNULL)
     _, said = doctor(*NOWHERE, "--json")
     (disk,) = [section for section in json.loads(said)["sections"] if section["title"] == "On disk"]
     assert disk["facts"]["bytes"] > 0

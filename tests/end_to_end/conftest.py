@@ -1,6 +1,5 @@
 """A whole system of services under `mmtrace run`, asked, and stopped right after its last answer."""
 
-import os
 import shutil
 import signal
 import socket
@@ -15,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from mmtrace.spans import Trace
+from ports import free_port
 from receiver import Receiver
 
 SERVICES = Path(__file__).parent / "services"
@@ -26,7 +26,7 @@ class System:
     """Processes that share ports, a folder for their logs, and a receiver."""
 
     def __init__(self, folder, receiver, graph):
-        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        self.ports = {name: free_port() for name in PORTS}
         self.receiver = receiver
         self.folder = folder
         self.graph = graph
@@ -35,10 +35,9 @@ class System:
 
     def start(self, name, *command):
         environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MMTRACE_"))},
+            **self.receiver.environment,
             **{name: str(port) for name, port in self.ports.items()},
             "GRAPH": self.graph,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": self.receiver.url,
             "OTEL_BSP_SCHEDULE_DELAY": "60000",  # nothing is sent before the end
         }
         with (self.folder / name).open("w") as log:
@@ -78,16 +77,6 @@ class System:
         for span in self.receiver.spans():
             found.setdefault(span.trace_id, []).append(span)
         return [Trace.of(spans) for spans in found.values()]
-
-
-def free_ports(number):
-    probes = [socket.socket() for _ in range(number)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def answers(port):

@@ -23,10 +23,10 @@ def test_a_worker_that_is_stopped_right_after_its_last_task_has_sent_everything(
         worker = subprocess.Popen(celery, env=environment, cwd=SERVICES, stdout=log, stderr=log)
     try:
         client = [sys.executable, "tasks.py"]
-        done = subprocess.run(client, env=environment, cwd=SERVICES, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(client, env=environment, cwd=SERVICES, capture_output=True, text=True, timeout=300)
         assert done.stdout == "[[-0.0], [-1.0], [-2.0]]\n", done.stderr + (tmp_path / "log").read_text()
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
+        assert worker.wait(300) == 0
     finally:
         worker.kill()
         worker.wait()

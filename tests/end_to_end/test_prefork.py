@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+
+from ports import free_port
 
 BIN = Path(sys.executable).parent
 SERVICES = Path(__file__).parent / "services"
@@ -23,7 +24,7 @@ UVICORN = "uvicorn.workers.UvicornWorker"
 def start(request, tmp_path, receiver):
     """Start the service with a kind of worker; return where it answers and where Prometheus scrapes it."""
     how, *preload = request.param.split()
-    http, scraped = free_ports(2)
+    http, scraped = free_port(), free_port()
     environment = {
         **receiver.environment,
         "MMTRACE_METRICS_EXPORTER": "otlp,prometheus",
@@ -47,17 +48,7 @@ def start(request, tmp_path, receiver):
     yield start
     for process in started:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def free_ports(number):
-    probes = [socket.socket() for _ in range(number)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+        process.wait(300)
 
 
 def get(port, path="", accept=""):

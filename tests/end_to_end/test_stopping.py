@@ -65,7 +65,7 @@ def stopped(receiver):
             try:
                 assert process.stdout.readline() == "ready\n"
                 process.send_signal(signal.SIGTERM)
-                return process.wait(30)
+                return process.wait(300)
             finally:
                 process.kill()
 

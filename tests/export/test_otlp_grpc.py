@@ -253,4 +253,4 @@ class _Elsewhere:
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
 
     def end(self):
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=300)

@@ -19,6 +19,7 @@ from mmtrace.export.answers import retry_after
 from mmtrace.export.otlp_http import OtlpHttp
 from mmtrace.export.target import Target
 from mmtrace.transport import ACCEPTED, Pipeline, Signal
+from ports import free_port
 
 BODY = ExportTraceServiceRequest(
     resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=[Span(name="read page")])])]
@@ -38,12 +39,6 @@ def exporter(opened):
 @pytest.fixture
 def send():
     return lambda exporter, timeout=5.0: exporter.export(Signal.TRACES, BODY, 1, timeout)
-
-
-def unused_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_the_body_is_posted_as_it_is(http_receiver, exporter, send):
@@ -197,7 +192,7 @@ def test_a_base_address_with_the_path_of_a_signal_names_the_mistake(http_receive
 
 
 def test_nobody_listening_is_tried_again_and_explained(exporter, send):
-    outcome = send(exporter(f"http://127.0.0.1:{unused_port()}"))
+    outcome = send(exporter(f"http://127.0.0.1:{free_port()}"))
     assert (outcome.kind, outcome.answered) == ("retry", False)
     assert "nobody listens there" in outcome.message
     assert "mmtrace serve" in outcome.message
@@ -259,7 +254,7 @@ def test_requests_go_through_a_proxy_where_one_is_set(http_receiver, exporter, s
 
 
 def test_a_proxy_that_is_away_is_named(exporter, send):
-    outcome = send(exporter("http://collector.invalid:4318", proxy=f"http://127.0.0.1:{unused_port()}"))
+    outcome = send(exporter("http://collector.invalid:4318", proxy=f"http://127.0.0.1:{free_port()}"))
     assert (outcome.kind, "the proxy does not answer" in outcome.message) == ("retry", True)
 
 
@@ -308,7 +303,7 @@ def test_a_pipeline_delivers_over_http(http_receiver, exporter):
 
 
 def test_what_was_recorded_while_the_receiver_was_away_is_delivered_when_it_is_back(exporter, http_receiver_on):
-    port = unused_port()
+    port = free_port()
     pipeline = Pipeline(exporter(f"http://127.0.0.1:{port}"), schedule_delay=0.01)
     with http_receiver_on(port):
         pipeline.add(Signal.TRACES, None, BODY)

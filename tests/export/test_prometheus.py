@@ -23,6 +23,7 @@ from mmtrace.metrics import ModelMetrics
 from mmtrace.metrics.reader import OnDemandReader
 from mmtrace.metrics.snapshot import Snapshots
 from mmtrace.spans import Resource
+from ports import free_port
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -158,7 +159,7 @@ def test_a_client_that_goes_away_says_nothing_on_standard_error(serve, snapshots
 
 def test_a_closed_server_leaves_no_thread_and_no_socket(snapshots):
     before = threading.enumerate()
-    server = PrometheusServer(snapshots, "127.0.0.1", 0)
+    server = PrometheusServer(snapshots, "127.0.0.1", free_port())
     assert get(server)[0].status == 200
     server.close()
     server.close()
@@ -192,7 +193,7 @@ def test_localhost_is_the_address_that_most_scrapers_try(serve, snapshots):
 
 
 def test_a_forked_child_lets_go_of_the_port(snapshots):
-    server = PrometheusServer(snapshots, "127.0.0.1", 0)
+    server = PrometheusServer(snapshots, "127.0.0.1", free_port())
     alive, is_alive = os.pipe()
     may_end, end = os.pipe()
     pid = os.fork()

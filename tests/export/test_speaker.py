@@ -14,6 +14,7 @@ from mmtrace.metrics.snapshot import Snapshots
 from mmtrace.recording import guard
 from mmtrace.spans import Resource
 from mmtrace.transport import FlushResult
+from ports import free_port
 
 
 class Process:
@@ -51,9 +52,7 @@ def process(tmp_path):
 
 @pytest.fixture
 def port():
-    server = PrometheusServer(None, "127.0.0.1", 0)
-    server.close()
-    return server.port
+    return free_port()
 
 
 def scraped(port):

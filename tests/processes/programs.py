@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,9 +10,13 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ports import free_port
+
 BIN = Path(sys.executable).parent
 RUN = (str(BIN / "mmtrace"), "run")
 AT_A_TIME = 4
+OUTSIDE = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "MMTRACE_"))}
+"""Read once: programs are started by threads, while the tests that ask for them change the variables."""
 
 
 class Program:
@@ -83,8 +86,13 @@ class Server(Program):
         super().__init__([part.format(port=self.port) for part in command], environment, folder)
 
     def ask(self, path="/"):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
-            return answer.read().decode()
+        """Return the answer; a connection that a worker closes unread, because it has served enough, is tried again."""
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+                    return answer.read().decode()
+            except ConnectionResetError:
+                assert self.process.poll() is None, self.log
 
     def ask_often(self, times, path="/"):
         """Ask with four clients at a time; return all answers."""
@@ -104,20 +112,13 @@ class Server(Program):
         raise AssertionError(f"the server did not start: {self.log}")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def environment(receiver, folder, protocol="http", **more):
     """Return the variables of a program that sends to `receiver`, and nothing before a minute is over."""
-    outside = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "MMTRACE_"))}
-    path = os.pathsep.join((str(BIN), os.environ["PATH"]))
     return {
-        **outside,
-        "PATH": path,
+        **OUTSIDE,
+        "PATH": os.pathsep.join((str(BIN), OUTSIDE["PATH"])),
         "MMTRACE_SPOOL_DIR": str(folder / "spool"),
+        "MMTRACE_METRICS_DIR": str(folder / "metrics"),
         "OTEL_BSP_SCHEDULE_DELAY": "60000",
         **destination(receiver, protocol),
         **more,

@@ -1,5 +1,6 @@
 """Child processes of the demo: started in order, each ready before the next, and stopped cleanly."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,11 +16,13 @@ START_SECONDS = 90
 STOP_SECONDS = 15
 
 
-def free_port() -> int:
-    """Return a TCP port of the loopback address that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def free_ports(number: int) -> list[int]:
+    """Return so many TCP ports of the loopback address that nothing listens on, no two of them the same."""
+    with contextlib.ExitStack() as held:
+        listeners = [held.enter_context(socket.socket()) for _ in range(number)]
+        for listener in listeners:
+            listener.bind(("127.0.0.1", 0))
+        return [int(listener.getsockname()[1]) for listener in listeners]
 
 
 class Child:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 
 from mmtrace.demo.load import Load, Tally
-from mmtrace.demo.processes import Child, free_port
+from mmtrace.demo.processes import Child, free_ports
 from mmtrace.demo.table import ModelTable
 
 
@@ -48,7 +48,7 @@ def _start_viewer(plan: Plan, stack: contextlib.ExitStack) -> str:
 
 
 def _start_services(receiver: str, stack: contextlib.ExitStack) -> str:
-    reader, checker, narrator, gateway = (free_port() for _ in range(4))
+    reader, checker, narrator, gateway = free_ports(4)
     environment = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver,
         "READER_ADDRESS": f"127.0.0.1:{reader}",
