@@ -79,7 +79,7 @@ def measured(monkeypatch):
 def eventually():
     """Waits until something is true: `eventually(lambda: len(spans.unclaimed) == 2)`."""
 
-    def wait(condition, patience=5.0):
+    def wait(condition, patience=60.0):
         deadline = time.monotonic() + patience
         while not condition():
             assert time.monotonic() < deadline, "it did not come true"

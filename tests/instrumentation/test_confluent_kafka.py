@@ -560,8 +560,8 @@ def test_one_request_through_two_programs_that_know_nothing_of_mmtrace_is_one_tr
 ):
     producer = start("producer", PRODUCER, KAFKA=kafka_broker.servers, TOPIC=topic)
     consumer = start("consumer", CONSUMER, KAFKA=kafka_broker.servers, TOPIC=topic)
-    assert producer.communicate(timeout=100) == ("", "")
-    assert consumer.communicate(timeout=100) == ("b'5.1,3.5,1.4,0.2'\n", "")
+    assert producer.communicate(timeout=300) == ("", "")
+    assert consumer.communicate(timeout=300) == ("b'5.1,3.5,1.4,0.2'\n", "")
     spans = {span.name: span for span in receiver.spans()}
     chain = [spans[name] for name in ("request", f"send {topic}", f"process {topic}", "model")]
     assert len({span.trace_id for span in chain}) == 1

@@ -17,5 +17,5 @@ print(type(context) is ssl.SSLContext is urllib3.util.SSLContext)
 
 def test_tls_of_the_application_works_as_if_gevent_had_come_first():
     command = [MMTRACE, "run", "--traces-exporter", "none", "--metrics-exporter", "none", "python", "-c", TLS]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")

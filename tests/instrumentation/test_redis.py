@@ -625,8 +625,8 @@ def test_one_request_through_two_programs_that_know_nothing_of_mmtrace_is_one_tr
 ):
     producer = start("producer", PRODUCER, REDIS=redis_server.url, STREAM=stream)
     consumer = start("consumer", CONSUMER, REDIS=redis_server.url, STREAM=stream)
-    assert producer.communicate(timeout=100) == ("", "")
-    assert consumer.communicate(timeout=100) == ("['setosa'] {}\n", "")
+    assert producer.communicate(timeout=300) == ("", "")
+    assert consumer.communicate(timeout=300) == ("['setosa'] {}\n", "")
     spans = {span.name: span for span in receiver.spans() if "fit" not in span.name}
     model = next(span for name, span in spans.items() if "LogisticRegression" in name)
     chain = [*(spans[name] for name in ("request", f"xadd {stream}", f"process {stream}")), model]
