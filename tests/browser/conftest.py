@@ -45,7 +45,7 @@ def shown():
         yield Shown(url, f"{slow:032x}")
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ mmtrace.shutdown(timeout=10)
 def test_calls_that_sampling_left_out_are_known_by_their_metrics(page, server):
     settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": server.url, "OTEL_TRACES_SAMPLER": "always_off"}
     environment = {**os.environ, **settings, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", SAMPLED_OUT], env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", SAMPLED_OUT], env=environment, check=True, timeout=300)
     page.goto(f"{server.url}/models")
     row = page.locator("#live tbody tr")
     expect(row).to_contain_text("unseen")

@@ -31,7 +31,7 @@ PROGRAM = textwrap.dedent(
 def traces(server):
     """The addresses of a trace with logs and of one without."""
     environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": server.url}
-    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, timeout=300)
     spans = server.store.spans(0, 1 << 62, limit=10)
     found = {span.name: f"{server.url}/trace/{span.trace_id:032x}" for span in spans}
     return found["request"], found["silent"]

@@ -18,7 +18,7 @@ def test_an_empty_server_shows_two_lines_that_send_a_first_trace(page, server):
     assert len(lines) == 2
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
-    subprocess.run(["sh", "-c", "\n".join(lines)], env=environment, check=True, timeout=60)
+    subprocess.run(["sh", "-c", "\n".join(lines)], env=environment, check=True, timeout=300)
     expect(page.locator("#rows").get_by_role("link", name="infer echo")).to_be_visible()
     expect(page.get_by_text("No trace yet")).to_be_hidden()
 

@@ -18,7 +18,7 @@ def test_a_service_that_knows_nothing_of_mmtrace_is_traced_and_its_log_lines_nam
     )
     answer = json.loads(ask("/digits/3"))
     process.send_signal(signal.SIGTERM)
-    process.wait(30)
+    process.wait(300)
     assert answer == {"shows": 3}
     (request,) = [span for span in receiver.kinds("SERVER") if span.name == "GET /digits/{number}"]
     (call,) = [span for span in receiver.spans if span.model]

@@ -19,7 +19,7 @@ def rules(tmp_path):
 
     def run(*arguments):
         done = subprocess.run(
-            [MMTRACE, "rules", *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path, timeout=60
+            [MMTRACE, "rules", *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path, timeout=300
         )
         files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
         return done.returncode, done.stdout, done.stderr, files

@@ -200,7 +200,7 @@ def test_uvicorn_that_is_stopped_right_after_its_last_answer_has_sent_everything
     for _ in range(20):
         ask()
     process.send_signal(signal.SIGTERM)
-    process.wait(30)
+    process.wait(300)
     assert len(receiver.kinds("SERVER")) == 21
 
 
@@ -208,7 +208,7 @@ def test_uvicorn_says_its_report_before_it_raises_its_signal_again(serve, progra
     program(APP, "app.py")
     process, _ = serve("--report", "uvicorn", "app:app", "--port", "{port}", "--log-level", "warning")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    assert process.wait(300) == -signal.SIGTERM
     log = (tmp_path / "log").read_text()
     assert log.count("mmtrace: what was patched in ") == 1
     assert "uvicorn.server:Server.shutdown" in log
@@ -222,7 +222,7 @@ def test_gunicorn_that_is_stopped_right_after_its_last_answer_has_sent_everythin
     for _ in range(20):
         ask()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(300) == 0
     assert len(receiver.kinds("SERVER")) == 21
 
 

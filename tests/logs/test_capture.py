@@ -35,7 +35,7 @@ def run(program, receiver, **environment):
         env={**receiver.environment, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     return done.stdout.splitlines(), done.stderr.splitlines()

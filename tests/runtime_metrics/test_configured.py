@@ -13,7 +13,7 @@ def run(receiver, arguments=""):
         env=receiver.environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert done.stderr == ""
@@ -44,4 +44,4 @@ assert len(gc.callbacks) == before + 1
 mmtrace.shutdown()
 assert len(gc.callbacks) == before
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300, stdout=subprocess.DEVNULL)

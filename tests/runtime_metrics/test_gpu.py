@@ -29,7 +29,7 @@ def read(before="", **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     found, said = json.loads(out.stdout)

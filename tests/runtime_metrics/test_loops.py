@@ -82,7 +82,7 @@ def test_a_loop_ends_when_its_work_does():
         [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(program)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert done.stderr == ""

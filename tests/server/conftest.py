@@ -63,7 +63,7 @@ def serve_process():
             yield process, url
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.communicate(timeout=300)
 
     return serve
 

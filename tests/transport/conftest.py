@@ -77,7 +77,7 @@ def pipeline(shelf):
 def eventually():
     """Waits until something is true."""
 
-    def wait(condition, patience=5.0):
+    def wait(condition, patience=60.0):
         deadline = time.monotonic() + patience
         while not condition():
             assert time.monotonic() < deadline, "it did not come true"

@@ -98,7 +98,7 @@ def test_what_threads_add_while_nothing_leaves_stays_within_both_bounds_and_is_d
         added = sum(count for plan in plans for _, _, count in plan)
         assert sum(health.dropped.get("queue_full", 0) for health in healths) == added - items
         gate.open.set()
-        made.flush(10)
+        made.flush(60)
         assert (gate.bytes, gate.items) == (size, items)
         assert made.health.queue_bytes == 0
 
@@ -116,7 +116,7 @@ def test_a_payload_that_fits_is_taken_as_soon_as_the_threads_are_done(plans):
 
 
 def test_memory_is_bounded_by_the_size_of_attributes_and_not_by_the_number_of_spans():
-    with gated(max_queue_bytes=MIB) as (_, made):
+    with gated(max_queue_bytes=MIB, schedule_delay=600) as (_, made):  # what is on its way is there twice
         provider = TracerProvider()
         provider.add_span_processor(SpanSink([made]))
         tracer = provider.get_tracer("test")

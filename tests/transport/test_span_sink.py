@@ -60,7 +60,7 @@ def test_spans_of_the_stock_sdk_are_delivered_too(pipeline, shelf):
     provider = StockProvider(shutdown_on_exit=False)
     provider.add_span_processor(Adapter(SpanSink([made])))
     provider.get_tracer("stock").start_span("stock span").end()
-    made.flush(5)
+    made.flush(60)
     assert decode_traces(shelf.bodies[0])[0].name == "stock span"
 
 
@@ -73,7 +73,7 @@ def test_a_span_that_cannot_be_encoded_is_counted_and_said(pipeline, said):
     made = pipeline()
     SpanSink([made]).on_end(Odd())
     assert made.health.dropped == {"encode_error": 1}
-    made.flush(5)
+    made.flush(60)
     assert "could not be encoded" in said()[0]
 
 

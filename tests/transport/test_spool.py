@@ -69,7 +69,7 @@ def test_what_could_not_be_delivered_at_the_end_is_delivered_by_the_next_process
 def test_a_destination_that_answers_leaves_no_trace_on_disk(pipeline, spools, shelf, files):
     made = pipeline(spools=spools())
     made.add(Signal.TRACES, None, b"x")
-    assert made.flush(5).exported == 1
+    assert made.flush(60).exported == 1
     assert files() == []
 
 
@@ -95,14 +95,14 @@ def test_always_writes_within_a_tenth_of_a_second(pipeline, spools, shelf, event
     made.add(Signal.TRACES, None, b"second")
     eventually(lambda: made.health.spool_spans == 2)
     assert shelf.seen == []
-    assert made.flush(5).exported == 2
+    assert made.flush(60).exported == 2
 
 
 def test_in_always_mode_a_flush_delivers_what_was_just_added(pipeline, spools, shelf):
     made = pipeline(spools=spools("always"), schedule_delay=60.0)
     for _ in range(5):
         made.add(Signal.TRACES, None, b"x")
-    result = made.flush(5)
+    result = made.flush(60)
     assert (result.exported, result.spooled, result.waiting) == (5, 0, 0)
     assert balance(made) == 0
 
@@ -111,12 +111,12 @@ def test_a_flush_that_nobody_answers_keeps_on_disk_what_waits_and_what_is_in_fli
     shelf.open.clear()
     made = pipeline(spools=spools(), schedule_delay=0.0)
     made.add(Signal.TRACES, None, b"in flight")
-    assert shelf.busy.wait(5)
+    assert shelf.busy.wait(60)
     made.add(Signal.TRACES, None, b"waits")
     result = made.flush(0.3)
     assert (result.exported, result.spooled, result.dropped, result.waiting) == (0, 2, 0, 0)
     shelf.open.set()
-    assert made.flush(5).exported == 2
+    assert made.flush(60).exported == 2
     assert sorted(shelf.bodies) == [b"in flight", b"waits"]
     assert (made.health.spool_spans, made.health.queue_bytes) == (0, 0)
     assert balance(made) == 0
@@ -126,14 +126,14 @@ def test_a_full_queue_goes_to_disk_while_the_destination_is_slow(pipeline, spool
     shelf.open.clear()
     made = pipeline(spools=spools(), schedule_delay=0.0, max_queue_items=10)
     made.add(Signal.TRACES, None, b"x")
-    assert shelf.busy.wait(5)
+    assert shelf.busy.wait(60)
     for round_ in range(1, 6):
         for _ in range(8):
             assert made.add(Signal.TRACES, None, b"y")
         eventually(lambda kept=8 * round_: made.health.spool_spans == kept)
     assert made.health.dropped == {}
     shelf.open.set()
-    assert made.flush(5).waiting == 0
+    assert made.flush(60).waiting == 0
     eventually(lambda: made.health.exported == 41)
     assert balance(made) == 0
 
@@ -145,13 +145,13 @@ def test_what_fills_memory_is_written_in_one_go_and_sent_in_batches(pipeline, sp
     shelf.open.clear()
     made = pipeline(spools=spools(), schedule_delay=0.0, max_batch_items=10, max_queue_items=4000)
     made.add(Signal.TRACES, None, b"x")
-    assert shelf.busy.wait(5)
+    assert shelf.busy.wait(60)
     for _ in range(2100):
         assert made.add(Signal.TRACES, None, b"y")
     eventually(lambda: made.health.spool_spans >= 2000)
     assert max(writes) >= 200
     shelf.open.set()
-    assert made.flush(5).waiting == 0
+    assert made.flush(60).waiting == 0
     eventually(lambda: made.health.exported == 2101)
     assert max(shelf.counts) == 10
     assert balance(made) == 0
@@ -166,7 +166,7 @@ def test_what_is_written_in_one_go_stays_in_memory_where_it_fails(pipeline, spoo
         made.add(Signal.TRACES, None, b"%02d" % number)
     assert made.flush(0.5).waiting == 100
     shelf.answers.clear()
-    assert made.flush(5).exported == 100
+    assert made.flush(60).exported == 100
     assert b"".join(sorted(shelf.bodies)) == b"".join(b"%02d" % number for number in range(100))
 
 
@@ -191,7 +191,7 @@ def test_what_is_too_large_and_cannot_be_divided_is_dropped_and_counted(pipeline
     made = pipeline(spools=spools("always"))
     made.add(Signal.TRACES, None, b"x")
     shelf.answers.append(Outcome("too_large", message="too much"))
-    assert made.flush(5).dropped == 1
+    assert made.flush(60).dropped == 1
     assert made.health.dropped == {"too_large": 1}
     assert made.shutdown(5).spooled == 0
     assert files() == []
@@ -202,7 +202,7 @@ def test_what_is_refused_leaves_the_disk_and_is_counted(pipeline, spools, shelf,
     made = pipeline(spools=spools("always"))
     made.add(Signal.TRACES, None, b"x")
     shelf.answers.append(Outcome(kind, message="no"))
-    assert made.flush(5).dropped == 1
+    assert made.flush(60).dropped == 1
     assert made.health.dropped == {kind: 1}
     assert balance(made) == 0
     made.shutdown(5)
@@ -214,7 +214,7 @@ def test_a_partial_success_counts_both_parts_of_what_was_on_disk(pipeline, spool
     for _ in range(5):
         made.add(Signal.TRACES, None, b"x")
     shelf.answers.append(Outcome("accepted", rejected=2, message="bad names"))
-    result = made.flush(5)
+    result = made.flush(60)
     assert (result.exported, result.dropped) == (3, 2)
     assert balance(made) == 0
 
@@ -247,7 +247,7 @@ def test_the_oldest_make_way_where_the_bound_is_reached(pipeline, spools, shelf,
     assert balance(made) == 0
     assert sum("MMTRACE_SPOOL_MAX_BYTES" in line for line in said()) == 1
     shelf.answers.clear()
-    made.flush(5)
+    made.flush(60)
     kept = sorted(body[at : at + 2] for body in shelf.bodies for at in range(0, len(body), 50_002))
     assert kept == [b"%02d" % number for number in range(40 - health.spool_spans, 40)]
 
@@ -255,7 +255,7 @@ def test_the_oldest_make_way_where_the_bound_is_reached(pipeline, spools, shelf,
 def test_what_does_not_fit_at_all_waits_in_memory_and_is_sent_from_there(pipeline, spools, shelf):
     made = pipeline(spools=spools("always", max_bytes=1000))
     made.add(Signal.TRACES, None, bytes(2000))
-    assert made.flush(5).exported == 1
+    assert made.flush(60).exported == 1
 
 
 def test_what_is_too_old_is_dropped_and_counted(pipeline, spools, shelf):
@@ -332,12 +332,12 @@ def test_a_file_that_is_damaged_while_it_is_used_is_set_aside_and_another_one_be
         with path.open("r+b") as file:
             file.write(b"\xff" * path.stat().st_size)
     made.add(Signal.TRACES, None, b"after")
-    result = made.flush(5)
+    result = made.flush(60)
     assert result.waiting == 0
     assert balance(made) == 0
     assert made.health.exported + made.health.dropped.get("spool_error", 0) == 2
     made.add(Signal.TRACES, None, b"later")
-    assert made.flush(5).exported == 1
+    assert made.flush(60).exported == 1
 
 
 def test_a_folder_that_cannot_be_used_is_said_once_and_all_goes_on_as_without_a_spool(pipeline, shelf, said, tmp_path):
@@ -346,7 +346,7 @@ def test_a_folder_that_cannot_be_used_is_said_once_and_all_goes_on_as_without_a_
     made = pipeline(spools=lambda signal, ledger: Spool(unusable, signal, ledger, "always"), export_timeout=1.0)
     for _ in range(5):
         made.add(Signal.TRACES, None, b"x")
-        assert made.flush(5).exported == 1
+        assert made.flush(60).exported == 1
     shelf.answers.extend([LATER] * 100)
     made.add(Signal.TRACES, None, b"x")
     assert made.shutdown(0.5).dropped == 1

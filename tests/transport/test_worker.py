@@ -52,13 +52,12 @@ def test_many_first_items_at_once_start_one_thread(pipeline, eventually):
 
 
 def test_items_leave_after_the_schedule_delay(pipeline, shelf, eventually):
-    made = pipeline(schedule_delay=0.2)
+    made = pipeline(schedule_delay=0.5)
     begin = time.monotonic()
     made.add(Signal.TRACES, None, b"a")
-    time.sleep(0.05)
     made.add(Signal.TRACES, None, b"b")
     eventually(lambda: shelf.bodies == [b"ab"])
-    assert 0.2 <= shelf.seen[0][0] - begin < 1.0
+    assert 0.5 <= shelf.seen[0][0] - begin < 5.0
 
 
 def test_a_second_item_waits_no_longer_than_the_first(pipeline, shelf, eventually):
@@ -67,7 +66,7 @@ def test_a_second_item_waits_no_longer_than_the_first(pipeline, shelf, eventuall
         begin = time.monotonic()
         made.add(Signal.TRACES, None, b"x")
         eventually(lambda: made.health.queue_spans == 0)
-        assert 0.1 <= shelf.seen[-1][0] - begin < 1.0
+        assert 0.1 <= shelf.seen[-1][0] - begin < 5.0
 
 
 def test_a_full_batch_leaves_at_once(pipeline, shelf, eventually):
@@ -97,7 +96,7 @@ def test_an_item_that_comes_while_a_batch_is_sent_is_not_forgotten(pipeline, she
     made = pipeline(schedule_delay=0.01, max_batch_items=2)
     shelf.open.clear()
     made.add(Signal.TRACES, None, b"1")
-    assert shelf.busy.wait(5)
+    assert shelf.busy.wait(60)
     for letter in (b"2", b"3"):
         made.add(Signal.TRACES, None, letter)
     shelf.open.set()
@@ -118,17 +117,21 @@ def test_no_wake_up_is_lost(pipeline, eventually):
         each.start()
     for each in producers:
         each.join()
-    eventually(lambda: made.health.exported == 1200, patience=3)
+    eventually(lambda: made.health.exported == 1200)
 
 
 def test_an_idle_thread_sleeps_until_it_is_woken(pipeline, shelf, eventually):
     made, turns = pipeline(schedule_delay=0.01), []
     made.add(Signal.TRACES, None, b"x")
     eventually(lambda: made.health.exported == 1)
-    time.sleep(0.1)
     made._schedule.send_due = lambda **_: turns.append(1)
-    time.sleep(0.2)
-    assert turns == []
+
+    def sleeps():
+        before = len(turns)
+        time.sleep(0.2)
+        return len(turns) == before
+
+    eventually(sleeps)
 
 
 def test_callbacks_run_as_often_as_they_ask_for(pipeline, shelf, eventually):
@@ -137,13 +140,13 @@ def test_callbacks_run_as_often_as_they_ask_for(pipeline, shelf, eventually):
     made.start()
     eventually(lambda: len(shelf.kept) >= 3)
     moments = [moment for moment, _, _ in shelf.seen[:3]]
-    assert 0.08 < moments[2] - moments[0] < 1.0
+    assert 0.08 < moments[2] - moments[0] < 5.0
 
 
 def test_callbacks_run_once_more_in_a_flush_and_in_a_shutdown(pipeline, shelf):
     made = pipeline()
     made.every(60, lambda: made.add(Signal.METRICS, None, b"m"))
-    made.flush(5)
+    made.flush(60)
     assert shelf.bodies == [b"m"]
     made.shutdown(5)
     assert shelf.bodies == [b"m", b"m"]
@@ -182,7 +185,7 @@ def test_a_finalizer_may_add_at_any_moment(pipeline, shelf):
     finally:
         gc.set_threshold(*threshold)
     gc.collect()
-    assert made.flush(10).waiting == 0
+    assert made.flush(60).waiting == 0
     assert made.health.started == made.health.exported == 4_000
 
 
@@ -197,7 +200,7 @@ def test_the_first_item_may_come_from_a_finalizer_that_runs_under_the_locks_of_t
 def test_a_pipeline_that_nobody_holds_vanishes_with_its_thread(shelf, eventually):
     made = Pipeline(shelf, schedule_delay=0.0)
     made.add(Signal.TRACES, None, b"x")
-    assert made.flush(5).exported == 1
+    assert made.flush(60).exported == 1
     ghost = weakref.ref(made)
     del made
     eventually(lambda: gc.collect() is not None and ghost() is None)
@@ -212,18 +215,19 @@ def test_where_no_thread_can_start_the_flush_sends_itself(pipeline, shelf, monke
     monkeypatch.setattr("mmtrace.transport.worker.start_new_thread", refuse)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     made.add(Signal.TRACES, None, b"x")
-    assert made.flush(5).exported == 1
+    assert made.flush(60).exported == 1
     assert "did not start" in said()[0]
     monkeypatch.undo()
     made.add(Signal.TRACES, None, b"x")
-    assert made.flush(5).exported == 1
+    assert made.flush(60).exported == 1
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.05])
+@pytest.mark.parametrize("delay", [0.02, 0.05])
 def test_items_that_trickle_in_are_sent_in_few_requests(pipeline, shelf, eventually, delay):
-    made = pipeline(schedule_delay=delay or 0.02)
+    made = pipeline(schedule_delay=delay)
+    begin = time.monotonic()
     for _ in range(100):
         made.add(Signal.TRACES, None, b"x")
         time.sleep(0.002)
     eventually(lambda: made.health.exported == 100)
-    assert len(shelf.kept) < 25
+    assert len(shelf.kept) <= 1 + (time.monotonic() - begin) / delay
