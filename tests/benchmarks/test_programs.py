@@ -33,7 +33,7 @@ def run(program):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "figures.json"
         command = [sys.executable, BENCHMARKS / f"{program}.py", *SMALL[program].split(), "--json", file]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=100)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return json.loads(file.read_text()), ended.stdout
 

@@ -72,7 +72,8 @@ def test_the_time_between_two_runs_of_a_loop_is_no_lag(patched, measured, loop):
 
 def test_a_loop_ends_when_its_work_does():
     program = """
-        import asyncio, mmtrace
+        import asyncio, logging, mmtrace
+        logging.getLogger("asyncio").setLevel("ERROR")  # it warns of what takes a tenth of a second
         mmtrace.configure(traces_exporter="none", metrics_exporter="console", logs_exporter="none")
         mmtrace.instrument()
         asyncio.run(asyncio.sleep(0.25), debug=True)

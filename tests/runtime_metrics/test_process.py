@@ -1,10 +1,10 @@
 """What the operating system says of this very process, and of control groups of both versions."""
 
 import mmap
-import os
 import resource
+import subprocess
 import sys
-import threading
+import textwrap
 import time
 from pathlib import Path
 
@@ -45,20 +45,24 @@ def test_cpu_time_is_the_processs_own_by_mode(measured):
 
 
 @linux
-def test_threads_and_file_descriptors_are_counted(measured):
-    go = threading.Event()
-    before = measured()
-    thread = threading.Thread(target=go.wait)
-    thread.start()
-    ends = os.pipe()
-    after = measured()
-    go.set()
-    thread.join()
-    for end in ends:
-        os.close(end)
-    assert one(after["process.thread.count"]) == one(before["process.thread.count"]) + 1
-    counts = [one(said["process.unix.file_descriptor.count"]) for said in (before, after)]
-    assert counts[1] == counts[0] + 2
+def test_threads_and_file_descriptors_are_counted():
+    program = """
+        import os, threading
+        from mmtrace.runtime_metrics.measuring import RuntimeMetrics
+        metrics, go = RuntimeMetrics(), threading.Event()
+        def count(name):
+            (points,) = (metric.data.data_points for metric in metrics.collect() if metric.name == name)
+            return points[0].value
+        for _ in range(2):
+            print(count("process.thread.count"), count("process.unix.file_descriptor.count"))
+            threading.Thread(target=go.wait).start()
+            os.pipe()
+        go.set()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
+    (threads, files), after = ([int(word) for word in line.split()] for line in done.stdout.splitlines())
+    assert after == [threads + 1, files + 2]
 
 
 V2 = "30 23 0:26 / {root}/sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"

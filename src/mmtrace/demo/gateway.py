@@ -32,7 +32,8 @@ class Models:
             request_serializer=lambda request: json.dumps(request).encode(),
             response_deserializer=json.loads,
         )
-        self._checker = httpx.Client(base_url=checker, timeout=30)
+        limits = httpx.Limits(keepalive_expiry=2)  # the server closes what is idle for five seconds
+        self._checker = httpx.Client(base_url=checker, timeout=30, limits=limits)
         self._narrator = NarratorClient(narrator)
 
     @mmtrace.pipeline("describe-digit")

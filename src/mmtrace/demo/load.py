@@ -39,7 +39,8 @@ class Load:
     """Sends `rate` requests a second to the gateway at `url` until it is stopped."""
 
     def __init__(self, url: str, rate: float) -> None:
-        self._client = httpx.Client(base_url=url, timeout=60)
+        limits = httpx.Limits(keepalive_expiry=2)  # the server closes what is idle for five seconds
+        self._client = httpx.Client(base_url=url, timeout=60, limits=limits)
         self._interval = 1 / rate
         self._images, self._digits = load_digits(return_X_y=True)
         self._lock = threading.Lock()
