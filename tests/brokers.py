@@ -39,7 +39,7 @@ class RedisServer:
         self._process.wait()
 
     def _wait(self):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while True:
             try:
                 return socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

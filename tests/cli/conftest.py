@@ -71,7 +71,7 @@ def run(receiver, tmp_path):
         environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, **more}
         return subprocess.run(
             [MMTRACE, "run", *map(str, arguments)],
-            capture_output=True, text=True, check=False, env=environment, cwd=tmp_path, timeout=100,
+            capture_output=True, text=True, check=False, env=environment, cwd=tmp_path, timeout=300,
         )  # fmt: skip
 
     return run
@@ -122,7 +122,7 @@ def serve(receiver, tmp_path):
 
 
 def wait_for(ask, process, log):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         try:
             return ask()

@@ -47,7 +47,7 @@ class System:
         self.start(name, MMTRACE, "run", "--service", name, *command)
 
     def wait_for(self, *ports):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         for port in ports:
             while not answers(self.ports[port]):
                 assert time.monotonic() < deadline, self.logs()
@@ -55,14 +55,14 @@ class System:
                 time.sleep(0.05)
 
     def ask(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['GATEWAY_PORT']}/{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['GATEWAY_PORT']}/{path}", timeout=60) as answer:
             return answer.read().decode()
 
     def stop(self, *names):
         for name in names:
             self.processes[name].send_signal(signal.SIGTERM)
         for name in names:
-            self.processes[name].wait(30)
+            self.processes[name].wait(300)
 
     def kill(self):
         for process in self.processes.values():

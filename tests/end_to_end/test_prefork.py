@@ -53,13 +53,13 @@ def start(request, tmp_path, receiver):
 
 def get(port, path="", accept=""):
     request = urllib.request.Request(f"http://127.0.0.1:{port}/{path}", headers={"Accept": accept})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read().decode()
 
 
 def eventually(ask, expected=None):
     """Wait until `ask` answers, and so where that is known: as long as a busy machine needs."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while True:
         try:
             answer = ask()

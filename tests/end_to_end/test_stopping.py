@@ -12,9 +12,16 @@ import pytest
 MMTRACE = str(Path(sys.executable).with_name("mmtrace"))
 
 WORK = """
-import threading
+import signal, threading, time
 from opentelemetry import trace
-ready = threading.Timer(0.5, print, ["ready"], {"flush": True})  # by then the main thread waits
+
+def tell():
+    while signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        time.sleep(0.01)
+    time.sleep(0.5)  # by then the main thread waits
+    print("ready", flush=True)
+
+ready = threading.Thread(target=tell, daemon=True)
 with trace.get_tracer("test").start_as_current_span("last"):
     pass
 """

@@ -40,7 +40,7 @@ class Program:
         )
         return [int(pid) for pid in found.stdout.split()]
 
-    def wait(self, timeout=40):
+    def wait(self, timeout=300):
         """Return the exit code, once nothing is left of the group, and how many seconds that took."""
         try:
             code = self.process.wait(timeout)
@@ -89,7 +89,7 @@ class Server(Program):
         """Return the answer; a connection that a worker closes unread, because it has served enough, is tried again."""
         while True:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
                     return answer.read().decode()
             except ConnectionResetError:
                 assert self.process.poll() is None, self.log
@@ -101,7 +101,7 @@ class Server(Program):
 
     def wait_until_it_answers(self, said=""):
         """Return the first answer, once the server has `said` that all of it runs."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while said not in self.log and time.monotonic() < deadline:
             time.sleep(0.05)
         while time.monotonic() < deadline and self.process.poll() is None:

@@ -32,7 +32,7 @@ def work(number):
 if __name__ == "__main__":
     import json
     results = [work.delay(number) for number in range(TASKS)]
-    print(json.dumps([result.get(timeout=50) for result in results]))
+    print(json.dumps([result.get(timeout=250) for result in results]))
 """
 CONFIGURED = "import mmtrace; mmtrace.configure(); mmtrace.instrument()\n"
 
@@ -72,7 +72,7 @@ def outcomes(request, tmp_path_factory):
             variables["MMTRACE_SERVICE"] = "client"
             client = [sys.executable, "tasks.py"]
             done = subprocess.run(
-                client, env=variables, cwd=folder, capture_output=True, text=True, timeout=80, check=False
+                client, env=variables, cwd=folder, capture_output=True, text=True, timeout=300, check=False
             )
             assert done.returncode == 0, done.stderr + program.log
             code, _ = program.stop()

@@ -96,7 +96,7 @@ def outcomes(request, tmp_path_factory):
         command = (*(() if configured else RUN), "python", "program.py")
         program = Program(command, environment(receiver, folder, case.protocol, MMTRACE_SERVICE=name), folder)
         try:
-            code, _ = program.wait(100)
+            code, _ = program.wait()
         finally:
             program.kill()
         assert code == 0, program.log

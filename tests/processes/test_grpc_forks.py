@@ -73,7 +73,7 @@ def outcomes(request, tmp_path_factory):
             more["GRPC_ENABLE_FORK_SUPPORT"] = said
         program = Program((*RUN, "python", "program.py"), environment(receiver, folder, "grpc", **more), folder)
         try:
-            code, seconds = program.wait(60)
+            code, seconds = program.wait()
         finally:
             program.kill()
         assert code == 0, program.log

@@ -129,6 +129,6 @@ def test_no_worker_has_the_ids_of_another(name, outcomes):
 @pytest.mark.parametrize("name", CASES)
 def test_a_server_ends_as_soon_as_ever_and_says_nothing_of_telemetry(name, outcomes):
     _, log, _, seconds, _ = outcomes[name]
-    assert seconds < 10
+    assert seconds < 20
     assert "mmtrace" not in log
     assert "Warning" not in log

@@ -97,7 +97,7 @@ async def stream(value):
 def queued(value: float):
     reply = str(uuid.uuid4())
     queue.xadd("work", {"value": value, "reply": reply})
-    return json.loads(queue.blpop([reply], timeout=20)[1])
+    return json.loads(queue.blpop([reply], timeout=60)[1])
 
 
 if __name__ == "__main__":

@@ -20,4 +20,4 @@ def work(value):
 
 
 if __name__ == "__main__":
-    print([work.delay(value).get(timeout=30) for value in range(3)])  # noqa: T201
+    print([work.delay(value).get(timeout=250) for value in range(3)])  # noqa: T201
