@@ -3,6 +3,7 @@
 import gzip
 import os
 import threading
+from collections import Counter
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -63,6 +64,20 @@ class Receiver:
 
     def spans(self):
         return [span for body in self.bodies["/v1/traces"] for span in decode_traces(body)]
+
+    def span_names(self, service):
+        """Return how often a span of each name has come from a service, also where there are very many."""
+        return Counter(
+            span.name
+            for request in self.requests("/v1/traces")
+            for resource in request.resource_spans
+            if any(
+                (pair.key, pair.value.string_value) == ("service.name", service)
+                for pair in resource.resource.attributes
+            )
+            for scope in resource.scope_spans
+            for span in scope.spans
+        )
 
     def metrics(self):
         """Yield (process, metric) of every request, in the order of arrival."""
