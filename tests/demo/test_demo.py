@@ -1,6 +1,7 @@
 """The demo as a user runs it, against a receiver that is not ours: every request is one whole trace."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -16,11 +17,21 @@ SERVICES = {"gateway", "digit-reader", "digit-checker", "digit-narrator"}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Run the demo for ten seconds; return its report and the receiver with everything that it sent."""
+    """Run the demo for ten seconds; return its report and the receiver with everything that it sent.
+
+    What the user's environment says of other receivers is not the demo's.
+    """
+    elsewhere = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:9"}
     report = tmp_path_factory.mktemp("demo") / "report.json"
     with Receiver() as receiver:
         command = ["demo", "--seconds", "10", "--rate", "8", "--otlp", receiver.url, "--report", str(report)]
-        done = subprocess.run([sys.executable, "-m", "mmtrace", *command], capture_output=True, text=True, timeout=180)
+        done = subprocess.run(
+            [sys.executable, "-m", "mmtrace", *command],
+            env={**os.environ, **elsewhere},
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(report.read_text()), receiver
 

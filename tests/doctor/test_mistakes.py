@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from mmtrace import cli
 from mmtrace.doctor import destinations
 from mmtrace.doctor.network import in_container
 from mmtrace.server.running import LocalServer, ServerOptions
@@ -262,3 +263,9 @@ def test_a_container_is_known_by_what_its_engine_leaves_there(tmp_path, file):
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).touch()
     assert in_container(tmp_path)
+
+
+@pytest.mark.parametrize("option", ["--wait", "--limit"])
+def test_a_wait_that_is_no_time_is_wrong_usage(capsys, option):
+    assert cli.main(["doctor", option, "-1"]) == 2
+    assert "it must be a number above zero, not '-1'" in capsys.readouterr().err

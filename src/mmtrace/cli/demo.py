@@ -5,26 +5,30 @@ narrator (a queue, streamed words). One request in twenty is slow: its trace say
 """
 
 import argparse
-import math
 import signal
 import sys
 from pathlib import Path
 
 from mmtrace.cli import load_from_extra
+from mmtrace.cli._values import address, port, positive
+from mmtrace.errors import CommandError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--seconds", type=_positive, metavar="N", help="stop after N seconds; until Ctrl-C if absent")
-    parser.add_argument("--rate", type=_positive, default=5.0, metavar="R", help="requests a second")
-    parser.add_argument("--otlp", metavar="URL", help="send telemetry to this OTLP/HTTP receiver; start no viewer")
+    parser.add_argument("--seconds", type=positive, metavar="N", help="stop after N seconds; until Ctrl-C if absent")
+    parser.add_argument("--rate", type=positive, default=5.0, metavar="R", help="requests a second")
+    parser.add_argument(
+        "--otlp", type=address, metavar="URL", help="send telemetry to this OTLP/HTTP receiver; start no viewer"
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what the client counted, as JSON")
-    parser.add_argument("--port", type=int, default=4318, help="port of the viewer")
-    parser.add_argument("--grpc-port", type=int, default=4317, help="port of the viewer's OTLP/gRPC receiver")
+    parser.add_argument("--port", type=port, default=4318, help="port of the viewer")
+    parser.add_argument("--grpc-port", type=port, default=4317, help="port of the viewer's OTLP/gRPC receiver")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo; 0 where every request was answered."""
+    _check(arguments.report)
     runner = load_from_extra("mmtrace.demo.runner", "demo")
     console = runner.Console()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its processes are to be stopped first
@@ -33,11 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if tally.failed else 0
 
 
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"it must be a number above zero, not {text!r}")
-    return value
+def _check(report: Path | None) -> None:
+    """Refuse a report that could not be written, before the demo runs for it."""
+    if report is not None:
+        try:
+            report.open("a").close()
+        except OSError as error:
+            raise CommandError(f"the report {report} cannot be written: {error.strerror}") from None

@@ -15,6 +15,7 @@ Ends with 0 where nothing is wrong, with 1 for a problem, and with 2 for wrong u
 import argparse
 import os
 
+from mmtrace.cli._values import positive
 from mmtrace.doctor.examination import run as examine
 from mmtrace.doctor.rendering import as_json, as_text
 from mmtrace.settings import TABLE
@@ -27,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the doctor is told, and an option for each setting."""
     parser.add_argument("--json", action="store_true", help="Say it as JSON.")
     parser.add_argument("--query", metavar="URL", default="", help="Where the probe is read back.")
-    parser.add_argument("--wait", metavar="SECONDS", type=float, default=10.0, help="How long the probe may take.")
-    parser.add_argument("--limit", metavar="SECONDS", type=float, default=5.0, help="Longest time of one request.")
+    parser.add_argument("--wait", metavar="SECONDS", type=positive, default=10.0, help="How long the probe may take.")
+    parser.add_argument("--limit", metavar="SECONDS", type=positive, default=5.0, help="Longest time of one request.")
     for name, row in _OPTIONS.items():
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(

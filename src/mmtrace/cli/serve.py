@@ -19,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from mmtrace.cli import load_from_extra
+from mmtrace.cli._values import port
 
 if TYPE_CHECKING:
     from mmtrace.server.running import LocalServer
@@ -30,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add = parser.add_argument
     add("--host", default="127.0.0.1", metavar="H", help="address to listen on")
-    add("--port", type=_port, default=4318, metavar="P", help="port of OTLP/HTTP, the query API and the pages")
-    add("--grpc-port", type=_port, default=4317, metavar="P", help="port of OTLP/gRPC")
+    add("--port", type=port, default=4318, metavar="P", help="port of OTLP/HTTP, the query API and the pages")
+    add("--grpc-port", type=port, default=4317, metavar="P", help="port of OTLP/gRPC")
     add("--store", type=Path, metavar="FILE", help="file to keep telemetry in (default: a temporary one)")
     add("--max-bytes", type=_size, default="1G", metavar="N", help="largest size of the store: a number, or 500M, 2G")
     add("--allow-host", action="append", default=[], metavar="NAME", help="serve requests for this host name too")
@@ -83,12 +84,6 @@ def _announcement(server: "LocalServer", arguments: argparse.Namespace) -> str:
             "Ctrl-C ends it.",
         ]
     )
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 0 (any free one) to 65535")
-    return int(text)
 
 
 def _size(text: str) -> int:

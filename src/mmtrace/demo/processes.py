@@ -2,18 +2,21 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from mmtrace.errors import CommandError
 
 START_SECONDS = 90
 """The models are trained at start; a small machine takes a while for four at once."""
 STOP_SECONDS = 15
+_ELSEWHERE: Final = re.compile(r"OTEL_EXPORTER_OTLP_(\w+_)?(ENDPOINT|PROTOCOL)|MMTRACE_(ENDPOINT|PROTOCOL)")
 
 
 def free_ports(number: int) -> list[int]:
@@ -25,6 +28,11 @@ def free_ports(number: int) -> list[int]:
         return [int(listener.getsockname()[1]) for listener in listeners]
 
 
+def _inherited() -> dict[str, str]:
+    """Return the environment without what would send telemetry elsewhere, or in another way."""
+    return {name: value for name, value in os.environ.items() if not _ELSEWHERE.fullmatch(name)}
+
+
 class Child:
     """One process of the demo; `port` is the one that answers once it is ready."""
 
@@ -34,7 +42,7 @@ class Child:
         # A session of its own: Ctrl-C is for the demo, which stops its children in order.
         self._process = subprocess.Popen(  # noqa: S603  # our own modules
             [sys.executable, "-m", *command],
-            env={**os.environ, **environment},
+            env={**_inherited(), **environment},
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )

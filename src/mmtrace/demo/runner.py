@@ -42,9 +42,10 @@ def run(plan: Plan, console: Console) -> Tally:
 
 
 def _start_viewer(plan: Plan, stack: contextlib.ExitStack) -> str:
-    command = ["mmtrace", "serve", "--port", str(plan.port), "--grpc-port", str(plan.grpc_port)]
-    stack.enter_context(_running(Child("mmtrace serve", command, plan.port, {})))
-    return f"http://127.0.0.1:{plan.port}"
+    port = plan.port or free_ports(1)[0]
+    command = ["mmtrace", "serve", "--port", str(port), "--grpc-port", str(plan.grpc_port)]
+    stack.enter_context(_running(Child("mmtrace serve", command, port, {})))
+    return f"http://127.0.0.1:{port}"
 
 
 def _start_services(receiver: str, stack: contextlib.ExitStack) -> str:
@@ -86,6 +87,8 @@ def _drive(load: Load, plan: Plan, viewer: str | None, console: Console) -> Tall
                 live.update(table.render(load.tally))
                 sender.join(0.5)
             live.update(table.render(load.tally))
+        if not console.is_terminal:
+            console.print()  # a live table ends its last line on terminals only
     except KeyboardInterrupt:
         console.print("Stopping ...")
     finally:
