@@ -58,7 +58,7 @@ def test_a_frame_wraps_its_spans_as_the_stock_encoder_does(span_with, encoded, r
     expected = encode_spans(spans)
     for span in expected.resource_spans[0].scope_spans[0].spans:
         span.flags |= 1
-    body = frame_of(spans[0]).wrap(encode_span(span) for span in spans)
+    body = frame_of(spans[0]).wrap([encode_span(span) for span in spans])
     assert type(expected).FromString(body) == expected
 
 

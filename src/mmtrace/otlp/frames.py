@@ -1,6 +1,6 @@
 """What spans of one resource and one scope share on the wire."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 from mmtrace.otlp.values import Keys, attributes_field
@@ -24,13 +24,13 @@ class Frame:
             text_field(b"\x1a", resource.schema_url),
         )
 
-    def wrap(self, spans: Iterable[bytes]) -> bytes:
+    def wrap(self, spans: Sequence[bytes]) -> bytes:
         """Return the ResourceSpans field of a request that holds `spans`, each as `encode_span` gave it."""
         resource, scope, scope_schema, resource_schema = self._content
-        inner = b"".join((scope, *spans, scope_schema))
-        length = VARINTS[len(inner)]
-        outer = len(resource) + 1 + len(length) + len(inner) + len(resource_schema)
-        return b"".join((b"\x0a", VARINTS[outer], resource, b"\x12", length, inner, resource_schema))
+        inner = len(scope) + sum(map(len, spans)) + len(scope_schema)
+        outer = len(resource) + 1 + len(VARINTS[inner]) + inner + len(resource_schema)
+        head = b"".join((b"\x0a", VARINTS[outer], resource, b"\x12", VARINTS[inner], scope))
+        return b"".join((head, *spans, scope_schema, resource_schema))  # copied once: it may be megabytes
 
     def shared(self) -> "Frame":
         """Return the frame of the same content that is kept, this one where there is none."""

@@ -124,14 +124,14 @@ def append_attributes(append: Callable[[bytes], object], keys: Keys, attributes:
     for name, value in attributes.items():
         try:
             kind = type(value)
-            if kind is str:
+            if kind is int:  # first: the texts of most spans are shared
+                append(keys[name].ints[value])
+            elif kind is str:
                 if len(value) <= _LONGEST_KEPT:
                     append(keys[name].texts[value])
                 else:
                     data = text(value)
                     append(keys[name].text_heads[len(data)] + data)
-            elif kind is int:
-                append(keys[name].ints[value])
             elif kind is float:
                 append(keys[name].double + _pack_double(value))
             elif kind is bool:

@@ -1,13 +1,19 @@
 """What is sent in one request."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, TypeAlias
 
 from mmtrace.transport.signals import Framing
 from mmtrace.transport.tally import Once
 
 Item: TypeAlias = tuple[Framing | None, bytes, int]
 """A payload with what frames it and how many spans, records or points it holds."""
+
+_frame: Final = itemgetter(0)
+_payload: Final = itemgetter(1)
+_count: Final = itemgetter(2)
 
 
 class Batch:
@@ -21,8 +27,8 @@ class Batch:
 
     def __init__(self, items: list[Item], numbers: Sequence[int] = (), file: object = None) -> None:
         self.items = items
-        self.count = sum([count for _, _, count in items])
-        self.size = sum([len(payload) for _, payload, _ in items])
+        self.count: int = sum(map(_count, items))
+        self.size = sum(map(len, map(_payload, items)))
         self.numbers = numbers
         self.file = file
         self.in_memory = not numbers
@@ -39,15 +45,11 @@ class Batch:
 
     def body(self) -> bytes:
         """Return the request: payloads of one frame wrapped together, those without one as they are, pieces already."""
-        last = self.items[0][0]
-        framed: dict[Framing | None, list[bytes]] = {last: []}
-        append = framed[last].append
-        for frame, payload, _ in self.items:
-            if frame is not last:  # nearly always it is the same
-                last, append = frame, framed.setdefault(frame, []).append
-            append(payload)
+        framed: dict[Framing | None, list[bytes]] = {}
+        for frame, items in groupby(self.items, _frame):
+            framed.setdefault(frame, []).extend(map(_payload, items))
         return b"".join(
-            b"".join(payloads) if frame is None else frame.wrap(payloads) for frame, payloads in framed.items()
+            [b"".join(payloads) if frame is None else frame.wrap(payloads) for frame, payloads in framed.items()]
         )
 
     def bodies(self, max_bytes: int) -> "list[tuple[int, bytes]]":

@@ -4,7 +4,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from mmtrace.transport.batch import Batch, Item
 from mmtrace.transport.health import Ledger, Reason
@@ -20,13 +20,11 @@ NEVER: Final = sys.maxsize
 Spools: TypeAlias = "Callable[[Signal, Ledger], Spool | None]"
 """Returns what keeps a signal on disk, where anything does."""
 
-Answer: TypeAlias = 'Literal["wake"] | Reason | None'
-"""What `Lane.put` says: None where the payload waits, "wake" where the thread waits for it, or why it was dropped."""
-
 
 class Lane:
     """What waits of one signal. `put` is safe in any thread and any finalizer; nothing else is for finalizers.
 
+    `wake` and `say_full` are as safe, and are called where the thread waits for a payload, and where there is no room.
     `refuses`: why nothing is taken any more. `resume_at`: until when a retry waits, on the monotonic clock.
     `failures`: how often in a row the destination did not answer or had no time. `wake_at`: how many payloads wake the
     thread. `spool`: what is on disk, where anything may be.
@@ -35,6 +33,8 @@ class Lane:
     __slots__ = (
         "_disk_next",
         "_one_more",
+        "_say_full",
+        "_wake",
         "abandoned",
         "failures",
         "ledger",
@@ -48,7 +48,14 @@ class Lane:
         "wake_at",
     )
 
-    def __init__(self, signal: Signal, room: Room, spools: "Spools | None" = None) -> None:
+    def __init__(
+        self,
+        signal: Signal,
+        room: Room,
+        spools: "Spools | None",
+        wake: Callable[[], object],
+        say_full: Callable[[], object],
+    ) -> None:
         self.signal = signal
         self.room = room
         self.queue: deque[Item] = deque()
@@ -56,6 +63,8 @@ class Lane:
         self.ledger = Ledger()
         self.spool = spools(signal, self.ledger) if spools is not None else None
         self._one_more = self.ledger.started.step
+        self._wake = wake
+        self._say_full = say_full
         self._disk_next = False
         self.refuses: Reason | None = None
         self.abandoned: Reason | None = None
@@ -63,23 +72,28 @@ class Lane:
         self.failures = 0
         self.wake_at = 1
 
-    def put(self, frame: Framing | None, payload: bytes, count: int) -> Answer:
-        """Queue a payload, or drop it."""
+    def put(self, frame: Framing | None, payload: bytes, count: int) -> bool:
+        """Queue a payload that holds `count` items; False where it was dropped and counted instead."""
         self._one_more(count, 1)
         if self.refuses is not None:
             return self._refuse(self.refuses, count)
         room, queue = self.room, self.queue
         held = room.take(len(payload), count)
         if held is None:
+            self._say_full()
             return self._refuse("queue_full", count)
         queue.append((frame, payload, count))
         if self.abandoned is not None:  # between the check and the append, so nobody else empties it
             self.abandon(self.abandoned)
-        return "wake" if len(queue) >= self.wake_at or held >= room.wake_bytes else None
+        if len(queue) >= self.wake_at or held >= room.wake_bytes:
+            # One wake-up is enough: the thread says anew what it listens for before it rests.
+            self.wake_at = room.wake_bytes = NEVER
+            self._wake()
+        return True
 
-    def _refuse(self, reason: Reason, count: int) -> Reason:
+    def _refuse(self, reason: Reason, count: int) -> bool:
         self.ledger.drop(reason, count)
-        return reason
+        return False
 
     def lose(self, reason: Reason, count: int) -> None:
         """Count items that never became a payload."""

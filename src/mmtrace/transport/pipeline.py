@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from opentelemetry import context
@@ -16,7 +17,7 @@ from mmtrace.transport.clock import now
 from mmtrace.transport.delivery import Delivery
 from mmtrace.transport.health import FlushResult, Health, Reason
 from mmtrace.transport.keeper import Keeper
-from mmtrace.transport.lane import NEVER, Answer, Lane, Spools
+from mmtrace.transport.lane import Lane, Spools
 from mmtrace.transport.losses import report_loss
 from mmtrace.transport.native import Event, get_ident
 from mmtrace.transport.schedule import Schedule
@@ -37,6 +38,14 @@ class _Request:
     close: bool = False
     begin: float = field(default_factory=now)
     done: Event = field(default_factory=Event)
+
+
+def _say_full(where: str, size: int, items: int) -> None:
+    report_loss(
+        f"queue_full {where}",
+        f"the queue for {where} is full ({size} bytes, {items} items): what does not fit "
+        "is dropped and counted; the receiver is away or too slow, or MMTRACE_QUEUE_BYTES is too small",
+    )
 
 
 class Pipeline:
@@ -83,7 +92,11 @@ class Pipeline:
         self._requests: deque[_Request] = deque()
         self._sampled_out = Tally()
         self._room = Room(*self._bounds)
-        self._lanes = tuple(Lane(signal, self._room, self._spools) for signal in Signal)
+        self._worker = Worker(self._turn, "mmtrace-transport")
+        say_full = partial(_say_full, self._exporter.where, *self._bounds)
+        self._lanes = tuple(Lane(signal, self._room, self._spools, self._worker.wake, say_full) for signal in Signal)
+        self.spans = self._lanes[Signal.TRACES]
+        """Where spans are put without a further step; another one in a forked child."""
         self._delivery = Delivery(
             self._exporter,
             self._lanes,
@@ -92,7 +105,6 @@ class Pipeline:
             export_timeout=self._export_timeout,
         )
         self._schedule = Schedule(self._delivery, self._lanes, self._room, self._schedule_delay)
-        self._worker = Worker(self._turn, "mmtrace-transport")
         self._keeper = Keeper(self._delivery, self._lanes, self._room, self._worker.wake)
 
     # --- what any thread and any finalizer may call -------------------------------------------------------------------
@@ -102,19 +114,7 @@ class Pipeline:
 
         With a frame, payloads are wrapped by it when they are sent; without one, a payload is a piece of a request.
         """
-        lane = self._lanes[signal]
-        answer = lane.put(frame, payload, count)
-        return answer is None or self._act_on(answer, lane)
-
-    def _act_on(self, answer: Answer, lane: Lane) -> bool:
-        if answer == "wake":
-            # One wake-up is enough: the thread says anew what it listens for before it rests.
-            lane.wake_at = self._room.wake_bytes = NEVER
-            self._worker.wake()
-            return True
-        if answer == "queue_full":
-            self._say_full()
-        return False
+        return self._lanes[signal].put(frame, payload, count)
 
     def lose(self, signal: Signal, reason: Reason, count: int = 1) -> None:
         """Count items that could not become a payload."""
@@ -133,14 +133,6 @@ class Pipeline:
         if self._worker.has_started:
             self._schedule.hurry()
             self._worker.wake()
-
-    def _say_full(self) -> None:
-        size, items = self._bounds
-        report_loss(
-            f"queue_full {self._exporter.where}",
-            f"the queue for {self._exporter.where} is full ({size} bytes, {items} items): what does not fit "
-            "is dropped and counted; the receiver is away or too slow, or MMTRACE_QUEUE_BYTES is too small",
-        )
 
     # --- what may wait ------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """The seam between what records and what sends: a signal, the bytes of it, and what became of them."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal, Protocol, TypeAlias
@@ -27,7 +27,7 @@ class Signal(IntEnum):
 class Framing(Protocol):
     """What payloads of one kind share on the wire; hashable."""
 
-    def wrap(self, spans: Iterable[bytes], /) -> bytes:
+    def wrap(self, spans: Sequence[bytes], /) -> bytes:
         """Return a piece of a request body that holds these payloads."""
         ...
 

@@ -1,7 +1,7 @@
 """The span processor that encodes a span where it ends and queues the bytes."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry.trace import SpanContext
 
@@ -9,8 +9,6 @@ from mmtrace.otlp.encode import encode_span, frame_of
 from mmtrace.recording.guard import report
 from mmtrace.transport.pipeline import Pipeline
 from mmtrace.transport.signals import Signal
-
-_TRACES: Final = Signal.TRACES
 
 
 class SpanSink:
@@ -36,7 +34,7 @@ class SpanSink:
             self._lose(error)
             return
         for pipeline in self._pipelines:
-            pipeline.add(_TRACES, frame, payload)
+            pipeline.spans.put(frame, payload, 1)
 
     def _lose(self, error: Exception) -> None:
         report(
