@@ -102,3 +102,21 @@ def test_what_a_fork_calls_keeps_nobody_alive(told):
     del gone
     in_child(lambda: None)
     assert told == []
+
+
+def test_a_part_that_another_lets_go_of_is_told_all_the_same(told):
+    class Owner:
+        owned = None
+
+        def let_go(self):
+            self.owned = None
+
+    owner = Owner()
+    at_fork(owner, in_child=Owner.let_go)
+    owner.owned = Part("owned", told)
+    at_fork(owner.owned, in_child=Part.in_child)
+
+    def child():
+        assert told == ["owned in child"]
+
+    in_child(child)

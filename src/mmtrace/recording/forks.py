@@ -58,7 +58,7 @@ def _register() -> None:
 
 
 def _tell(moment: str, all_hooks: Iterable[_Hooks]) -> None:
-    for hooks in all_hooks:
-        part, hook = hooks.part(), getattr(hooks, moment)
+    living = [(hooks.part(), getattr(hooks, moment)) for hooks in all_hooks]  # also what another part lets go of now
+    for part, hook in living:
         if part is not None and hook is not None:
             never_raises(hook)(part)
