@@ -1,6 +1,7 @@
 """Runs the demo: a viewer, four services and their client, and takes them down again in the right order."""
 
 import contextlib
+import tempfile
 import threading
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ def _start_services(receiver: str, stack: contextlib.ExitStack) -> str:
     reader, checker, narrator, gateway = free_ports(4)
     environment = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver,
+        # Counters of a service go on for an hour after its last process; those of this run begin at zero.
+        "MMTRACE_METRICS_DIR": stack.enter_context(tempfile.TemporaryDirectory(prefix="mmtrace-demo-")),
         "READER_ADDRESS": f"127.0.0.1:{reader}",
         "CHECKER_PORT": str(checker),
         "NARRATOR_PORT": str(narrator),
