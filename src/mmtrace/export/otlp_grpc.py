@@ -40,7 +40,7 @@ _RETRIED: Final = frozenset(
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
 _METADATA_KEY: Final = re.compile(r"[0-9a-z_.-]+")
 _SIZE_COMPLAINT: Final = re.compile(r"larger than|exceeds|too large|too big", re.IGNORECASE)
-_NOBODY: Final = re.compile(r"failed to connect|errors resolving|Deadline Exceeded$")
+_NOBODY: Final = re.compile(r"failed to connect|errors resolving|DNS resolution failed|Deadline Exceeded$")
 """What gRPC itself says where no server said anything; the status is the same as a server's own."""
 _HTTP_COMPLAINT: Final = re.compile(r"http1|HTTP/1|parsing HTTP/2")
 _LONGEST_RECONNECT_MS: Final = 10_000
