@@ -41,15 +41,15 @@ class Rude:
 
 
 def read_request(connection):
-    """Read one request with a Content-Length; returns nothing where the connection was closed instead."""
+    """Read one request, with its body where it has a Content-Length; nothing where the connection was closed."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += (more := connection.recv(65536))
         if not more:
             return b""
     head, _, body = data.partition(b"\r\n\r\n")
-    length = int(re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)[1])
-    while len(body) < length:
+    length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+    while length and len(body) < int(length[1]):
         body += connection.recv(65536)
     return data
 
