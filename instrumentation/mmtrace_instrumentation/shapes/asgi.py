@@ -23,9 +23,9 @@ from opentelemetry.trace import get_tracer
 from typing_extensions import Self
 
 from mmtrace import attributes as names
-from mmtrace.instrumenting import SpanKind, extract, get_current_span, never_raises, suppressed
+from mmtrace.instrumenting import extract, never_raises, suppressed
 from mmtrace_instrumentation.shapes import http
-from mmtrace_instrumentation.shapes.exchange import Exchange
+from mmtrace_instrumentation.shapes.http_server import ServerExchange, in_server_span
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -40,16 +40,14 @@ _GOODBYES: Final = frozenset({1000, 1001, 1005})
 """Codes that close a WebSocket when all is well."""
 
 
-class ServerRequest(Exchange):
+class ServerRequest(ServerExchange):
     """One request, or one connection; the application gets its `receive` and `send`."""
 
-    __slots__ = ("_answered", "_is_http", "_labels", "_left", "_method", "_mounted", "_receive", "_send", "_trailers")
+    __slots__ = ("_answered", "_is_http", "_left", "_mounted", "_receive", "_send", "_trailers")
 
     _answered: bool
     _is_http: bool
-    _labels: dict[str, Any]
     _left: bool
-    _method: str
     _mounted: str
     _receive: Receive
     _send: Send
@@ -58,13 +56,8 @@ class ServerRequest(Exchange):
     @classmethod
     def arriving(cls, scope: Scope, receive: Receive, send: Send) -> Self:
         """Start the request of `scope`, where it can be found from now on."""
-        method, labels = http.method_attributes(scope.get("method", "GET"))
-        labels[names.URL_SCHEME] = scope.get("scheme", "http")
-        if version := scope.get("http_version"):
-            labels[names.NETWORK_PROTOCOL_VERSION] = version
-        attributes = {**labels, **dict(_attributes(scope))}
-        request = cls.start(method, kind=SpanKind.SERVER, parent=extract(scope["headers"]), attributes=attributes)
-        request._method, request._labels = method, labels
+        method, scheme, version = scope.get("method", "GET"), scope.get("scheme", "http"), scope.get("http_version")
+        request = cls.begin(method, scheme, version, extract(scope["headers"]), _attributes(scope))
         request._is_http = scope["type"] == "http"
         request._mounted = scope.get("root_path", "").rstrip("/")
         request._receive, request._send = receive, send
@@ -74,10 +67,7 @@ class ServerRequest(Exchange):
 
     def routed(self, path: str) -> None:
         """Note that `path`, a template, matched what the applications around left of the address."""
-        route = self._mounted + path
-        self._labels[names.HTTP_ROUTE] = route
-        self.set_attribute(names.HTTP_ROUTE, route)
-        self.span.update_name(f"{self._method} {route}")
+        self._set_route(self._mounted + path)
 
     def mounted(self, path: str) -> None:
         """Note that what is mounted at `path`, a template, goes on with the request."""
@@ -130,14 +120,6 @@ class ServerRequest(Exchange):
             return not message.get("more_trailers")
         return bool(kind == "http.response.pathsend")
 
-    @property
-    def _status(self) -> int:
-        return int(self._labels.get(names.HTTP_RESPONSE_STATUS_CODE, 0))
-
-    def _set_status(self, status: int) -> None:
-        self._labels[names.HTTP_RESPONSE_STATUS_CODE] = status
-        self.set_attribute(names.HTTP_RESPONSE_STATUS_CODE, status)
-
     def end(self, error: BaseException | None = None, *, outcome: Any = None, error_type: str | None = None) -> None:
         """End the request as its answer, its client or the exception `error` says."""
         if error is None and self._status >= 500:
@@ -153,8 +135,8 @@ class ServerRequest(Exchange):
 
     def _finish(self, elapsed: int, outcome: Any, error: BaseException | None, error_type: str | None) -> None:
         super()._finish(elapsed, outcome, error, error_type)
-        if self._is_http and not isinstance(error, GeneratorExit):  # in a finalizer, metrics could wait for themselves
-            self.measure(names.HTTP_SERVER_DURATION, elapsed, self._labels, error_type)
+        if self._is_http:
+            self._measure(elapsed, error, error_type)
 
 
 def _attributes(scope: Scope) -> Iterator[tuple[str, Any]]:
@@ -190,11 +172,7 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 def is_served(scope: Scope) -> bool:
     """Whether the request of `scope` has a SERVER span already, ours or anybody's, or was left to somebody."""
-    return _KEY in scope or _is_server(get_current_span())
-
-
-def _is_server(span: Any) -> bool:
-    return getattr(span, "kind", None) is SpanKind.SERVER and span.is_recording()
+    return _KEY in scope or in_server_span()
 
 
 def leave(scope: Scope) -> None:

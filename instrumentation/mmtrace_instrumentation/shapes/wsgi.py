@@ -23,9 +23,9 @@ from typing import Any, Final, TypeAlias
 from typing_extensions import Self
 
 from mmtrace import attributes as names
-from mmtrace.instrumenting import SpanKind, extract, get_current_span, never_raises, suppressed
+from mmtrace.instrumenting import extract, never_raises, suppressed
 from mmtrace_instrumentation.shapes import http
-from mmtrace_instrumentation.shapes.exchange import Exchange
+from mmtrace_instrumentation.shapes.http_server import ServerExchange, in_server_span
 
 Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
@@ -33,29 +33,22 @@ StartResponse: TypeAlias = Callable[..., Any]
 _KEY: Final = "mmtrace.request"
 
 
-class ServerRequest(Exchange):
+class ServerRequest(ServerExchange):
     """One request; the application gets its `start_response`, and the server its `body`."""
 
-    __slots__ = ("_environ", "_error", "_labels", "_method", "_start_response")
+    __slots__ = ("_environ", "_error", "_start_response")
 
     _environ: Environ
     _error: BaseException | None
-    _labels: dict[str, Any]
-    _method: str
     _start_response: StartResponse
 
     @classmethod
     def arriving(cls, environ: Environ, start_response: StartResponse) -> Self:
         """Start the request of `environ`, where it can be found from now on."""
-        method, labels = http.method_attributes(environ.get("REQUEST_METHOD", "GET"))
-        labels[names.URL_SCHEME] = environ.get("wsgi.url_scheme", "http")
-        if version := http.protocol_version(environ.get("SERVER_PROTOCOL")):
-            labels[names.NETWORK_PROTOCOL_VERSION] = version
-        attributes = {**labels, **dict(_attributes(environ))}
-        parent = extract(dict(_headers(environ)))
-        request = cls.start(method, kind=SpanKind.SERVER, parent=parent, attributes=attributes)
-        request._method, request._labels, request._error = method, labels, None
-        request._environ, request._start_response = environ, start_response
+        method, scheme = environ.get("REQUEST_METHOD", "GET"), environ.get("wsgi.url_scheme", "http")
+        version = http.protocol_version(environ.get("SERVER_PROTOCOL"))
+        request = cls.begin(method, scheme, version, extract(dict(_headers(environ))), _attributes(environ))
+        request._environ, request._start_response, request._error = environ, start_response, None
         environ[_KEY] = request
         return request
 
@@ -66,14 +59,11 @@ class ServerRequest(Exchange):
 
     @never_raises
     def _note(self, status: str) -> None:
-        self._labels[names.HTTP_RESPONSE_STATUS_CODE] = code = int(status[:3])
-        self.set_attribute(names.HTTP_RESPONSE_STATUS_CODE, code)
+        self._set_status(int(status[:3]))
 
     def routed(self, path: str) -> None:
         """Note that `path`, a template, matched the request."""
-        self._labels[names.HTTP_ROUTE] = path
-        self.set_attribute(names.HTTP_ROUTE, path)
-        self.span.update_name(f"{self._method} {path}")
+        self._set_route(path)
 
     def failed(self, error: BaseException) -> None:
         """Note what the application raised, and its framework answers for."""
@@ -87,10 +77,6 @@ class ServerRequest(Exchange):
             return body
         return _Body(self, body)
 
-    @property
-    def _status(self) -> int:
-        return int(self._labels.get(names.HTTP_RESPONSE_STATUS_CODE, 0))
-
     def end(self, error: BaseException | None = None, *, outcome: Any = None, error_type: str | None = None) -> None:
         """End the request as its answer, or what was raised, says."""
         if error is None and self._status >= 500:
@@ -101,8 +87,7 @@ class ServerRequest(Exchange):
     def _finish(self, elapsed: int, outcome: Any, error: BaseException | None, error_type: str | None) -> None:
         super()._finish(elapsed, outcome, error, error_type)
         self._environ.pop(_KEY, None)
-        if not isinstance(error, GeneratorExit):  # in a finalizer, metrics could wait for themselves
-            self.measure(names.HTTP_SERVER_DURATION, elapsed, self._labels, error_type)
+        self._measure(elapsed, error, error_type)
 
 
 class _Body:
@@ -170,9 +155,7 @@ def _attributes(environ: Environ) -> Iterator[tuple[str, Any]]:
 @never_raises
 def request(environ: Environ, start_response: StartResponse) -> ServerRequest | None:
     """Return the request of `environ`, or None where nothing is to be recorded."""
-    span: Any = get_current_span()
-    is_served = getattr(span, "kind", None) is SpanKind.SERVER and span.is_recording()
-    if _KEY in environ or is_served or suppressed():
+    if _KEY in environ or in_server_span() or suppressed():
         return None
     return ServerRequest.arriving(environ, start_response)
 
