@@ -1,13 +1,18 @@
 """What every test stands on: no leaked thread or context, a state of its own on disk, and spans on demand."""
 
 import contextlib
+import logging
 import os
 import signal
+import time
 import uuid
 
 import hypothesis
 import pytest
+from opentelemetry import propagate
 
+from mmtrace.recording import guard
+from mmtrace.recording.propagation import propagator_from
 from mmtrace.testing import no_leaks, record_spans
 from receiver import Receiver
 
@@ -28,6 +33,43 @@ def _no_leaks(request):
         return
     with no_leaks():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_reported_before():
+    """What was reported in one test is news in the next."""
+    guard.forget()
+    yield
+    guard.forget()
+
+
+@pytest.fixture
+def said(caplog):
+    """The log lines of mmtrace so far."""
+    caplog.set_level(logging.DEBUG, "mmtrace")
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "mmtrace"]
+
+
+@pytest.fixture
+def eventually():
+    """Waits until something is true: `eventually(lambda: len(spans.unclaimed) == 2)`."""
+
+    def wait(condition, patience=60.0):
+        deadline = time.monotonic() + patience
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come true"
+            time.sleep(0.002)
+
+    return wait
+
+
+@pytest.fixture
+def w3c():
+    """The propagators that `configure()` installs."""
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(propagator_from(["tracecontext", "baggage"]))
+    yield
+    propagate.set_global_textmap(before)
 
 
 @pytest.fixture

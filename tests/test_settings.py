@@ -27,13 +27,6 @@ INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT PYTHON_DISABLED_INSTRUMENTATIONS
 OTLP = "ENDPOINT PROTOCOL HEADERS TIMEOUT COMPRESSION CERTIFICATE CLIENT_KEY CLIENT_CERTIFICATE INSECURE"
 
 
-@pytest.fixture(autouse=True)
-def _forgetful():
-    guard.forget()
-    yield
-    guard.forget()
-
-
 # --- the table --------------------------------------------------------------------------------------------------------
 
 

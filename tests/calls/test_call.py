@@ -170,7 +170,6 @@ def test_gen_ai_names_are_set_only_where_such_an_operation_fits(recorded):
 def test_an_unknown_key_is_recorded_as_it_is_and_said_once(recorded, caplog):
     from mmtrace.recording import guard
 
-    guard.forget()
     with mmtrace.model_call("keys") as call:
         call.set(temprature=0.2)
         call.set(temprature=0.3)

@@ -3,12 +3,12 @@ import contextvars
 import subprocess
 import sys
 import textwrap
-import threading
 
 from opentelemetry.context import Context
 
 from mmtrace.calls import Call, current_context
 from mmtrace.calls.pulled import enter_pulled, leave_pulled
+from whereabouts import in_a_thread
 
 
 def pull(name):
@@ -16,14 +16,6 @@ def pull(name):
     call = Call.start(name, parent=Context())
     enter_pulled(call.context, call)
     return call
-
-
-def in_a_thread(function):
-    results = []
-    thread = threading.Thread(target=lambda: results.append(function()))
-    thread.start()
-    thread.join()
-    return results[0]
 
 
 def test_the_work_on_what_was_pulled_ends_at_the_next_pull(recorded):

@@ -3,13 +3,13 @@ import multiprocessing
 import multiprocessing.queues
 import pickle
 import queue
-import threading
 from contextlib import contextmanager
 
 import pytest
 from opentelemetry.trace import get_current_span
 
 import mmtrace
+from whereabouts import in_a_thread
 
 METHODS = ["fork", "spawn", "forkserver"]
 KINDS = ["Queue", "JoinableQueue", "SimpleQueue"]
@@ -27,14 +27,6 @@ def consume(requests, answers):
     while (item := requests.get()) is not None:
         answers.put((item, where()))
     answers.put(None)
-
-
-def in_a_thread(function, *args):
-    results = []
-    thread = threading.Thread(target=lambda: results.append(function(*args)))
-    thread.start()
-    thread.join()
-    return results[0]
 
 
 @contextmanager

@@ -6,17 +6,9 @@ import pytest
 
 from export.conftest import certificates, grpc_receiver, http_receiver, https_receiver
 from mmtrace.cli import main
-from mmtrace.recording import guard
 from ports import free_port
 
 __all__ = ["certificates", "grpc_receiver", "http_receiver", "https_receiver"]
-
-
-@pytest.fixture(autouse=True)
-def _forgetful():
-    guard.forget()
-    yield
-    guard.forget()
 
 
 @pytest.fixture

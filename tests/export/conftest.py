@@ -3,7 +3,6 @@
 import contextlib
 import gzip
 import http.server
-import logging
 import socket
 import ssl
 import subprocess
@@ -16,8 +15,6 @@ import pytest
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
-
-from mmtrace.recording import guard
 
 DECODE = {None: bytes, "gzip": gzip.decompress, "deflate": zlib.decompress}
 
@@ -194,16 +191,3 @@ def opened():
     yield keep
     for each in exporters:
         each.close()
-
-
-@pytest.fixture(autouse=True)
-def _forgetful():
-    guard.forget()
-    yield
-    guard.forget()
-
-
-@pytest.fixture
-def said(caplog):
-    caplog.set_level(logging.DEBUG, "mmtrace")
-    return lambda: [record.getMessage() for record in caplog.records if record.name == "mmtrace"]

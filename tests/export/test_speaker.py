@@ -136,7 +136,6 @@ def test_another_configuration_of_the_process_gets_the_port_and_counts_no_call_t
 
 
 def test_a_folder_that_cannot_be_used_is_said_once_and_each_process_speaks_for_itself(tmp_path, port):
-    guard.forget()
     (tmp_path / "file").write_text("")
     first, second = Process(tmp_path / "file", port), Process(tmp_path / "file")
     try:
@@ -150,7 +149,6 @@ def test_a_folder_that_cannot_be_used_is_said_once_and_each_process_speaks_for_i
     finally:
         first.end()
         second.end()
-        guard.forget()
 
 
 def test_a_process_that_counted_nothing_leaves_no_trace(process, tmp_path):

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from opentelemetry import propagate
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from brokers import KafkaBroker, RedisServer
 from mmtrace.patching.engine import Engine
 from mmtrace.patching.options import Options, options, put_options
-from mmtrace.recording.propagation import propagator_from
 from mmtrace.testing import record_spans
 from mmtrace_instrumentation.shapes import exchange
 
@@ -27,15 +25,6 @@ def spans():
     """Spans of this process in memory, with real clocks and ids; the test claims them all."""
     with record_spans(deterministic=False) as recorded:
         yield recorded
-
-
-@pytest.fixture
-def w3c():
-    """The propagators that `configure()` installs."""
-    before = propagate.get_global_textmap()
-    propagate.set_global_textmap(propagator_from(["tracecontext", "baggage"]))
-    yield
-    propagate.set_global_textmap(before)
 
 
 @pytest.fixture
@@ -73,19 +62,6 @@ def measured(monkeypatch):
     yield points
     exchange.histogram.cache_clear()
     provider.shutdown()
-
-
-@pytest.fixture
-def eventually():
-    """Waits until something is true: `eventually(lambda: len(spans.unclaimed) == 2)`."""
-
-    def wait(condition, patience=60.0):
-        deadline = time.monotonic() + patience
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come true"
-            time.sleep(0.005)
-
-    return wait
 
 
 @pytest.fixture

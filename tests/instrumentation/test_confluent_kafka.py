@@ -1,6 +1,5 @@
 import asyncio
 import gc
-import threading
 import time
 import uuid
 from typing import Generic, TypeVar
@@ -11,41 +10,15 @@ import pytest
 from confluent_kafka import cimpl
 from confluent_kafka.error import ConsumeError
 from confluent_kafka.serialization import StringDeserializer, StringSerializer
-from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.trace import SpanKind
 
 import mmtrace
 from mmtrace.instrumenting import Options, suppress
 from mmtrace.testing import InstrumentationCases, instrumented
 from mmtrace_instrumentation.confluent_kafka import instrumentation
+from whereabouts import ids, in_a_thread, where
 
 pytestmark = pytest.mark.usefixtures("w3c")
-
-
-def where():
-    context = get_current_span().get_span_context()
-    return context.trace_id, context.span_id
-
-
-def ids(span):
-    return span.trace_id, span.span_id
-
-
-def in_a_thread(function, *args):
-    """Run a consumer as a program would: what it has pulled ends with its thread."""
-    results, errors = [], []
-
-    def run():
-        try:
-            results.append(function(*args))
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors.pop()
-    return results.pop()
 
 
 @pytest.fixture

@@ -18,21 +18,13 @@ from websockets.sync.client import connect
 import mmtrace
 from mmtrace.testing.instrumentation import InstrumentationCases
 from mmtrace_instrumentation import fastapi as of_fastapi
+from whereabouts import current, text
 
 SERVER = trace.SpanKind.SERVER
 
 of_a_fastapi_that_traces_itself = pytest.mark.skipif(
     not hasattr(FastAPI(), "_telemetry"), reason=f"FastAPI {fastapi.__version__} does not trace itself"
 )
-
-
-def current():
-    context = trace.get_current_span().get_span_context()
-    return f"{context.trace_id:032x} {context.span_id:016x}"
-
-
-def text(span):
-    return f"{span.trace_id:032x} {span.span_id:016x}"
 
 
 async def dependency():

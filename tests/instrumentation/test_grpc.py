@@ -9,21 +9,13 @@ import pytest
 from opentelemetry import trace
 
 import mmtrace
+from echo import both, handlers, path
 from mmtrace.instrumenting import suppress
 from mmtrace.testing.instrumentation import InstrumentationCases
 from mmtrace_instrumentation import grpc as of_grpc
+from whereabouts import current, text
 
 CLIENT, SERVER = trace.SpanKind.CLIENT, trace.SpanKind.SERVER
-PACKAGE = "test.Echo"
-
-
-def current():
-    context = trace.get_current_span().get_span_context()
-    return f"{context.trace_id:032x} {context.span_id:016x}"
-
-
-def text(span):
-    return f"{span.trace_id:032x} {span.span_id:016x}".encode()
 
 
 class Servicer:
@@ -73,12 +65,12 @@ class Servicer:
         finally:
             self.closed.set()
 
-    def late(self, request, context):
+    def stream_until_late(self, request, context):
         yield b"x"
         while not _is_late(context):
             time.sleep(0.005)
 
-    def raises_at_once(self, request, context):
+    def stream_raises_at_once(self, request, context):
         raise ValueError("before the first")
 
     def collects(self, requests, context):
@@ -92,23 +84,6 @@ class Servicer:
 def _is_late(context):
     """Whether the server knows that nobody waits any more, and its own deadline, which began later, has passed."""
     return not context.is_active() and context.time_remaining() == 0
-
-
-_KINDS = {
-    "collects": grpc.stream_unary_rpc_method_handler,
-    "converses": grpc.stream_stream_rpc_method_handler,
-    "stream": grpc.unary_stream_rpc_method_handler,
-    "stream_fails": grpc.unary_stream_rpc_method_handler,
-    "endless": grpc.unary_stream_rpc_method_handler,
-    "late": grpc.unary_stream_rpc_method_handler,
-    "raises_at_once": grpc.unary_stream_rpc_method_handler,
-}
-
-
-def handlers(servicer):
-    methods = [name for name in dir(servicer) if not name.startswith("_") and callable(getattr(servicer, name))]
-    made = {name: _KINDS.get(name, grpc.unary_unary_rpc_method_handler)(getattr(servicer, name)) for name in methods}
-    return grpc.method_handlers_generic_handler(PACKAGE, made)
 
 
 class TestKit(InstrumentationCases):
@@ -168,19 +143,6 @@ def channel(target):
         yield channel
 
 
-def path(method):
-    return f"/{PACKAGE}/{method}"
-
-
-def both(spans):
-    """The span of the client and that of the server, of one call."""
-    by_kind = {span.kind: span for span in spans}
-    assert len(spans) == 2 and by_kind.keys() == {CLIENT, SERVER}, spans
-    assert by_kind[SERVER].parent_span_id == by_kind[CLIENT].span_id
-    assert by_kind[SERVER].trace_id == by_kind[CLIENT].trace_id
-    return by_kind[CLIENT], by_kind[SERVER]
-
-
 def test_a_call_is_one_span_on_each_side(channel, target, take):
     with mmtrace.span("caller"):
         response = channel.unary_unary(path("unary"))(b"")
@@ -188,7 +150,7 @@ def test_a_call_is_one_span_on_each_side(channel, target, take):
     caller = next(span for span in spans if span.name == "caller")
     client, server = both([span for span in spans if span is not caller])
     assert client.parent_span_id == caller.span_id
-    assert response == text(server)
+    assert response == text(server).encode()
     assert client.name == server.name == "test.Echo/unary"
     assert client.attributes == {
         "rpc.system.name": "grpc",
@@ -230,7 +192,7 @@ def call_in_the_future(channel, method, request, **options):
 def test_each_way_to_call_gives_what_it_gave(channel, take, call):
     response = call(channel, "unary", b"")
     _, server = both(take(2))
-    assert response == text(server)
+    assert response == text(server).encode()
 
 
 @pytest.mark.parametrize("call", [call_plainly, call_with_call, call_in_the_future])
@@ -334,7 +296,7 @@ def test_the_span_of_a_stream_covers_all_of_it_and_is_current_in_the_handler(cha
             received.append(response)
     assert call.code() is grpc.StatusCode.OK
     client, server = both([span for span in take(3) if span.name != "consumer"])
-    assert received == [text(server)] * 3
+    assert received == [text(server).encode()] * 3
     assert client.attributes["rpc.response.status_code"] == "OK"
     assert client.end_time >= server.start_time
 
@@ -383,7 +345,7 @@ def test_a_stream_that_is_left_early_ends_when_it_is_dropped(channel, take):
 
 def test_a_stream_past_its_deadline_is_an_error_on_both_sides(channel, take):
     with pytest.raises(grpc.RpcError):
-        list(channel.unary_stream(path("late"))(b"", timeout=1))
+        list(channel.unary_stream(path("stream_until_late"))(b"", timeout=1))
     for span in both(take(2)):
         assert span.attributes["error.type"] == "DEADLINE_EXCEEDED"
 
@@ -400,7 +362,7 @@ def test_a_stream_that_fails_in_the_middle_is_an_error_on_both_sides(channel, ta
 
 def test_a_handler_of_a_stream_that_fails_before_it_fails_as_it_did(channel, take):
     with pytest.raises(grpc.RpcError) as raised:
-        list(channel.unary_stream(path("raises_at_once"))(b""))
+        list(channel.unary_stream(path("stream_raises_at_once"))(b""))
     assert raised.value.details() == "Exception calling application: before the first"
     assert both(take(2))[1].attributes["error.type"] == "ValueError"
 
@@ -424,16 +386,16 @@ def test_a_stream_of_requests_is_made_inside_the_call(channel, take, way):
         else:
             response = stub.future(requests(seen)).result(60)
     client, server = both([span for span in take(3) if span.name != "caller"])
-    assert response == b"1,2,3 " + text(server)
-    assert seen == [text(client)] * 3
+    assert response == b"1,2,3 " + text(server).encode()
+    assert seen == [text(client).encode()] * 3
 
 
 def test_a_conversation_is_one_span_on_each_side(channel, take):
     seen = []
     received = list(channel.stream_stream(path("converses"))(requests(seen), metadata=(("k", "1"), ("k", "2"))))
     client, server = both(take(2))
-    assert received == [number + b" " + text(server) for number in (b"1", b"2", b"3")]
-    assert seen == [text(client)] * 3
+    assert received == [number + b" " + text(server).encode() for number in (b"1", b"2", b"3")]
+    assert seen == [text(client).encode()] * 3
 
 
 def test_the_time_that_a_call_waits_for_a_thread_is_part_of_its_span(patched, take, servicer):

@@ -9,24 +9,16 @@ import pytest
 from opentelemetry import trace
 
 import mmtrace
+from echo import both, handlers, path
 from mmtrace.instrumenting import suppress
 from mmtrace.testing.instrumentation import InstrumentationCases
 from mmtrace_instrumentation import grpc as of_grpc
+from whereabouts import current, text
 
 CLIENT, SERVER = trace.SpanKind.CLIENT, trace.SpanKind.SERVER
-PACKAGE = "test.Echo"
 
 # gRPC's asyncio side polls in a thread that goes on for as long as anything of it lives
 pytestmark = pytest.mark.leaks
-
-
-def current():
-    context = trace.get_current_span().get_span_context()
-    return f"{context.trace_id:032x} {context.span_id:016x}"
-
-
-def text(span):
-    return f"{span.trace_id:032x} {span.span_id:016x}".encode()
 
 
 async def own_deadline(context):
@@ -101,15 +93,6 @@ class Servicer:
             yield request + b" " + current().encode()
 
 
-def handlers(servicer):
-    kinds = {"collects": grpc.stream_unary_rpc_method_handler, "converses": grpc.stream_stream_rpc_method_handler}
-    streams = {name: grpc.unary_stream_rpc_method_handler for name in dir(servicer) if name.startswith("stream")}
-    kinds |= {"endless": grpc.unary_stream_rpc_method_handler, **streams}
-    methods = [name for name in dir(servicer) if not name.startswith("_") and callable(getattr(servicer, name))]
-    made = {name: kinds.get(name, grpc.unary_unary_rpc_method_handler)(getattr(servicer, name)) for name in methods}
-    return grpc.method_handlers_generic_handler(PACKAGE, made)
-
-
 class TestKit(InstrumentationCases):
     instrumentation = of_grpc.instrumentation
 
@@ -174,17 +157,6 @@ def taken(spans):
     return take
 
 
-def path(method):
-    return f"/{PACKAGE}/{method}"
-
-
-def both(spans):
-    by_kind = {span.kind: span for span in spans}
-    assert len(spans) == 2 and by_kind.keys() == {CLIENT, SERVER}, spans
-    assert by_kind[SERVER].parent_span_id == by_kind[CLIENT].span_id
-    return by_kind[CLIENT], by_kind[SERVER]
-
-
 @pytest.mark.parametrize("method", ["unary", "unary_in_a_thread"])
 async def test_a_call_is_one_span_on_each_side(channel, target, taken, method):
     with mmtrace.span("caller"):
@@ -193,7 +165,7 @@ async def test_a_call_is_one_span_on_each_side(channel, target, taken, method):
     caller = next(span for span in spans if span.name == "caller")
     client, server = both([span for span in spans if span is not caller])
     assert client.parent_span_id == caller.span_id
-    assert response == text(server)
+    assert response == text(server).encode()
     assert client.attributes == {
         "rpc.system.name": "grpc",
         "rpc.method": f"test.Echo/{method}",
@@ -292,7 +264,7 @@ async def test_the_span_of_a_stream_covers_all_of_it_and_is_current_in_the_handl
             assert current() == inside
             received.append(response)
     client, server = both([span for span in await taken(3) if span.name != "consumer"])
-    assert received == [text(server)] * 3
+    assert received == [text(server).encode()] * 3
     assert client.attributes["rpc.response.status_code"] == server.attributes["rpc.response.status_code"] == "OK"
 
 
@@ -301,7 +273,7 @@ async def test_a_stream_can_be_read_one_by_one(channel, taken):
     received = [await call.read() for _ in range(3)]
     assert await call.read() is grpc.aio.EOF
     _, server = both(await taken(2))
-    assert received == [text(server)] * 3
+    assert received == [text(server).encode()] * 3
 
 
 async def test_a_stream_that_is_cancelled_ends_on_both_sides(channel, taken):
@@ -376,8 +348,8 @@ async def test_a_stream_of_requests_is_made_inside_the_call(channel, taken):
     seen = []
     response = await channel.stream_unary(path("collects"))(requests(seen))
     client, server = both(await taken(2))
-    assert response == b"1,2,3 " + text(server)
-    assert seen == [text(client)] * 3
+    assert response == b"1,2,3 " + text(server).encode()
+    assert seen == [text(client).encode()] * 3
 
 
 async def test_requests_can_be_written_one_by_one(channel, taken):
@@ -392,8 +364,8 @@ async def test_a_conversation_is_one_span_on_each_side(channel, taken):
     seen = []
     received = [each async for each in channel.stream_stream(path("converses"))(requests(seen))]
     client, server = both(await taken(2))
-    assert received == [number + b" " + text(server) for number in (b"1", b"2", b"3")]
-    assert seen == [text(client)] * 3
+    assert received == [number + b" " + text(server).encode() for number in (b"1", b"2", b"3")]
+    assert seen == [text(client).encode()] * 3
 
 
 async def test_interceptors_of_the_application_run_in_their_order(instrument, servicer, taken):
@@ -423,10 +395,10 @@ async def test_interceptors_of_the_application_run_in_their_order(instrument, se
     ):
         response = await channel.unary_unary(path("unary"))(b"")
         _, server = both(await taken(2))
-        assert response == text(server) and ("from", "client") in servicer.metadata
+        assert response == text(server).encode() and ("from", "client") in servicer.metadata
         received = [each async for each in channel.unary_stream(path("stream"))(b"")]
         _, server = both(await taken(2))
-        assert received == [text(server)] * 3
+        assert received == [text(server).encode()] * 3
     assert happened == ["client", "server", "client stream", "server"]
 
 

@@ -6,18 +6,13 @@ import sys
 import textwrap
 
 import pytest
-from opentelemetry.trace import get_current_span
 
 import mmtrace
 from mmtrace.testing import InstrumentationCases, instrumented
 from mmtrace_instrumentation.multiprocessing import instrumentation
+from whereabouts import ids, where
 
 METHODS = ["fork", "spawn", "forkserver"]
-
-
-def where(*_):
-    context = get_current_span().get_span_context()
-    return context.trace_id, context.span_id
 
 
 def tell(connection):
@@ -39,11 +34,6 @@ class Teller(multiprocessing.get_context("spawn").Process):
 
     def run(self):
         tell(self.connection)
-
-
-def ids(span):
-    context = span.get_span_context()
-    return context.trace_id, context.span_id
 
 
 @pytest.fixture
@@ -93,7 +83,7 @@ def test_the_context_follows_into_a_process(traced, answer, method):
         process.start()
     pid, found = answer(process)
     assert pid == process.pid
-    assert found == ids(request)
+    assert found == ids(request.get_span_context())
     assert "run" not in vars(process)
 
 
@@ -101,7 +91,7 @@ def test_the_context_follows_into_a_process_of_a_subclass(traced, answer):
     process = Teller(answer.connection)
     with mmtrace.span("request") as request:
         process.start()
-    assert answer(process)[1] == ids(request)
+    assert answer(process)[1] == ids(request.get_span_context())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -129,13 +119,13 @@ def test_the_context_follows_with_every_task_of_a_pool(traced, method):
                 *pool.imap_unordered(where, [1]),
             ]
         after = pool.apply(where)
-    assert found == [ids(request)] * 10
+    assert found == [ids(request.get_span_context())] * 10
     assert after == (0, 0)
 
 
 def test_the_context_follows_with_every_task_of_a_pool_of_threads(traced):
     with multiprocessing.pool.ThreadPool(1) as pool, mmtrace.span("request") as request:
-        assert [pool.apply(where), *pool.map(where, [1])] == [ids(request)] * 2
+        assert [pool.apply(where), *pool.map(where, [1])] == [ids(request.get_span_context())] * 2
 
 
 def test_what_a_task_raises_reaches_the_caller(traced):

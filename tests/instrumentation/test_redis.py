@@ -1,50 +1,23 @@
 import asyncio
 import json
 import pickle
-import threading
 import time
 import uuid
 
 import pytest
 import redis
 import redis.asyncio
-from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.trace import SpanKind
 
 import mmtrace
 from mmtrace.instrumenting import Options, suppress
 from mmtrace.testing import InstrumentationCases, instrumented
 from mmtrace_instrumentation.redis import instrumentation
+from whereabouts import ids, in_a_thread, where
 
 pytestmark = pytest.mark.usefixtures("w3c")
 
 OURS = {"traceparent", "mmtrace-arrival"}
-
-
-def where():
-    context = get_current_span().get_span_context()
-    return context.trace_id, context.span_id
-
-
-def ids(span):
-    return span.trace_id, span.span_id
-
-
-def in_a_thread(function, *args):
-    """Run a consumer as a program would: what it has pulled ends with its thread."""
-    results, errors = [], []
-
-    def run():
-        try:
-            results.append(function(*args))
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors.pop()
-    return results.pop()
 
 
 @pytest.fixture

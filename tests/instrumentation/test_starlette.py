@@ -22,19 +22,10 @@ from mmtrace.instrumenting import suppress
 from mmtrace.testing.instrumentation import InstrumentationCases
 from mmtrace_instrumentation import starlette as of_starlette
 from mmtrace_instrumentation.shapes import asgi
+from whereabouts import current, text
 
 SERVER = trace.SpanKind.SERVER
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-def current():
-    """The current span, where it is one that is recorded."""
-    context = trace.get_current_span().get_span_context()
-    return f"{context.trace_id:032x} {context.span_id:016x}"
-
-
-def text(span):
-    return f"{span.trace_id:032x} {span.span_id:016x}"
 
 
 async def hello(request):

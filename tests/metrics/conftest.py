@@ -4,6 +4,20 @@ from opentelemetry.sdk.trace import TracerProvider
 from mmtrace import attributes as names
 
 
+class Clock:
+    """Monotonic seconds that a test sets."""
+
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
 @pytest.fixture
 def counted():
     """What a ModelMetrics counted: (metric name, labels) to a number, or to (calls, sum) of a histogram."""

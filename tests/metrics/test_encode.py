@@ -19,13 +19,6 @@ from mmtrace.recording import guard
 from mmtrace.spans import Resource
 
 
-@pytest.fixture(autouse=True)
-def no_faults():
-    guard.forget()
-    yield
-    guard.forget()
-
-
 def counter(name, values):
     points = [NumberDataPoint({"n": number}, 1, 2, value) for number, value in enumerate(values)]
     return Metric(name, "", "", Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic=True))

@@ -10,18 +10,6 @@ from mmtrace import attributes as names
 from mmtrace.metrics.exemplar_filter import ExchangeableExemplarFilter, MarkingExemplarFilter, exemplar_filter
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def histogram(clock):
     """A stock histogram; `exemplars()` returns the trace ids of its examples since the last call."""

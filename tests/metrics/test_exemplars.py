@@ -6,18 +6,6 @@ from mmtrace import attributes as names
 from mmtrace.metrics import ModelMetrics
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def metrics(clock):
     return ModelMetrics(clock=clock)

@@ -63,13 +63,6 @@ IN_PROMETHEUS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_faults():
-    guard.forget()
-    yield
-    guard.forget()
-
-
 def rendered(data, generate=generate_openmetrics):
     class Collector:
         def collect(self):

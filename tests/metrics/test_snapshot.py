@@ -44,13 +44,6 @@ def provider():
         meters.shutdown()
 
 
-@pytest.fixture(autouse=True)
-def no_faults():
-    guard.forget()
-    yield
-    guard.forget()
-
-
 def resource():
     return Resource(SERVICE)
 

@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Tracer
 
-from mmtrace.recording import TracerProvider, guard
+from mmtrace.recording import TracerProvider
 
 
 @dataclass
@@ -54,10 +54,3 @@ def remembering(resource):
 @pytest.fixture
 def memory(remembering):
     return remembering()
-
-
-@pytest.fixture(autouse=True)
-def _nothing_reported_before():
-    guard.forget()
-    yield
-    guard.forget()

@@ -15,13 +15,7 @@ from mmtrace.recording import guard
 from mmtrace.recording.carriers import arrival_of, extract, inject
 from mmtrace.recording.propagation import propagator_from
 
-
-@pytest.fixture(autouse=True)
-def _w3c():
-    before = propagate.get_global_textmap()
-    propagate.set_global_textmap(propagator_from(["tracecontext", "baggage"]))
-    yield
-    propagate.set_global_textmap(before)
+pytestmark = pytest.mark.usefixtures("w3c")
 
 
 @pytest.fixture

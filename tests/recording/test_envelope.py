@@ -8,15 +8,8 @@ from opentelemetry.context import Context
 
 from mmtrace.recording import guard
 from mmtrace.recording.carriers import Envelope
-from mmtrace.recording.propagation import propagator_from
 
-
-@pytest.fixture(autouse=True)
-def _w3c():
-    before = propagate.get_global_textmap()
-    propagate.set_global_textmap(propagator_from(["tracecontext", "baggage"]))
-    yield
-    propagate.set_global_textmap(before)
+pytestmark = pytest.mark.usefixtures("w3c")
 
 
 @given(st.binary(), st.none() | st.integers(1, 2**63 - 1))

@@ -8,13 +8,6 @@ import pytest
 from mmtrace.recording import guard
 
 
-@pytest.fixture(autouse=True)
-def _forgetful():
-    guard.forget()
-    yield
-    guard.forget()
-
-
 @pytest.fixture
 def said(caplog):
     caplog.set_level(logging.DEBUG, "mmtrace")

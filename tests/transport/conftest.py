@@ -1,6 +1,5 @@
 """A destination in memory that a test steers, pipelines that end with the test, and patience."""
 
-import logging
 import threading
 import time
 from collections import deque
@@ -73,31 +72,9 @@ def pipeline(shelf):
         each.shutdown(2)
 
 
-@pytest.fixture
-def eventually():
-    """Waits until something is true."""
-
-    def wait(condition, patience=60.0):
-        deadline = time.monotonic() + patience
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come true"
-            time.sleep(0.002)
-
-    return wait
-
-
 @pytest.fixture(autouse=True)
-def _strict_and_forgetful():
-    """A fault of ours fails the test, and causes that earlier tests reported are forgotten."""
-    guard.forget()
+def _strict():
+    """A fault of ours fails the test."""
     guard.strict = True
     yield
     guard.strict = False
-    guard.forget()
-
-
-@pytest.fixture
-def said(caplog):
-    """The log lines of mmtrace so far."""
-    caplog.set_level(logging.DEBUG, "mmtrace")
-    return lambda: [record.getMessage() for record in caplog.records if record.name == "mmtrace"]

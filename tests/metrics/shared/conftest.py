@@ -15,16 +15,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from mmtrace.recording import guard
-
 TOTAL = AggregationTemporality.CUMULATIVE
-
-
-@pytest.fixture(autouse=True)
-def no_faults():
-    guard.forget()
-    yield
-    guard.forget()
 
 
 class Measured:
