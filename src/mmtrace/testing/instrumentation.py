@@ -14,6 +14,7 @@ A test class inherits them; pytest runs them as its own.
 
 import asyncio
 import dataclasses
+import gc
 import importlib
 import inspect
 import logging
@@ -139,6 +140,7 @@ class InstrumentationCases:
             with instrumented(self.instrumentation, strict=False):
                 assert self._use() == plain
                 assert self._raised() == plain_error
+                gc.collect()  # what is in cycles has to end here too, and not in a test to come
         finally:
             telemetry.install(before)
             guard.forget()
