@@ -58,6 +58,36 @@ def test_flush_says_what_was_exported(receiver):
     assert len(receiver.spans()) == 3
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", "unknown propagator 'tracecontxt': did you mean 'tracecontext'?"),
+        (
+            "propagators=['baggage']",
+            "the OpenTelemetry API refuses OTEL_PROPAGATORS: Propagator tracecontxt not found.",
+        ),
+    ],
+)
+def test_an_unknown_propagator_is_named_by_configure_and_hurts_no_verb(receiver, given, said):
+    out = run(
+        f"""
+        import mmtrace
+        @mmtrace.model("m")
+        def work():
+            return 1
+        assert work() == 1
+        try:
+            mmtrace.configure({given})
+        except mmtrace.errors.ConfigurationError as error:
+            print(error)
+        assert work() == 1
+        """,
+        receiver,
+        OTEL_PROPAGATORS="tracecontxt",
+    )
+    assert out.startswith(said)
+
+
 @pytest.mark.parametrize("timeout", ["float('inf')", "1e12", "None", "'5'", "'soon'"])
 def test_flush_and_shutdown_take_any_timeout(receiver, timeout):
     out = run(

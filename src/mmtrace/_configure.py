@@ -16,8 +16,6 @@ from signal import SIGTERM, getsignal
 from signal import signal as handle
 from typing import Any, Final
 
-from opentelemetry import propagate
-
 from mmtrace import attributes as names
 from mmtrace._metering import Metering, runtime_metrics
 from mmtrace._metering import build as build_metering
@@ -240,7 +238,8 @@ def _open(parts: Parts, before: Parts | None) -> None:
 def _put_in_place(parts: Parts) -> None:
     settings = parts.settings
     propagator = propagator_from(settings.propagators)
-    _watch_this_process(parts)  # these two are the last that may refuse a setting
+    propagate = _propagate()
+    _watch_this_process(parts)  # these three are the last that may refuse a setting
     propagate.set_global_textmap(propagator)
     front = facade.install()
     front.register_with_sdk()
@@ -258,6 +257,14 @@ def _put_in_place(parts: Parts) -> None:
     if settings.runtime_metrics and settings.metrics_exporter and not settings.disabled:
         parts.closers.append(runtime_metrics().start())
     _arm(parts)
+
+
+def _propagate() -> Any:
+    """Return the API's module, which reads OTEL_PROPAGATORS when it is imported."""
+    try:
+        return importlib.import_module("opentelemetry.propagate")
+    except ValueError as error:
+        raise ConfigurationError(f"the OpenTelemetry API refuses OTEL_PROPAGATORS: {error}") from None
 
 
 def _arm(parts: Parts) -> None:
