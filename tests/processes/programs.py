@@ -99,11 +99,16 @@ class Server(Program):
         with ThreadPoolExecutor(4) as clients:
             return list(clients.map(self.ask, [path] * times))
 
-    def wait_until_it_answers(self, said=""):
-        """Return the first answer, once the server has `said` that all of it runs."""
+    def wait_until_it_says(self, words, times=1):
+        """Return once the server and its workers have said these words so often."""
         deadline = time.monotonic() + 300
-        while said not in self.log and time.monotonic() < deadline:
+        while self.log.count(words) < times:
+            assert time.monotonic() < deadline and self.process.poll() is None, self.log
             time.sleep(0.05)
+
+    def wait_until_it_answers(self):
+        """Return the first answer."""
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 return self.ask()
