@@ -218,7 +218,8 @@ def test_children_of_a_process_that_exports_all_the_time_deliver(opened, tmp_pat
         pid = os.fork()
         if pid == 0:
             pipeline.add(Signal.TRACES, None, BODY)
-            os._exit(0 if pipeline.flush(10).exported == 1 else 1)
+            pipeline.flush(60)
+            os._exit(0 if pipeline.health.exported == 1 else 1)
         children.append(pid)
         time.sleep(0.02)
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
