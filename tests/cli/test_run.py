@@ -204,6 +204,17 @@ def test_uvicorn_that_is_stopped_right_after_its_last_answer_has_sent_everything
     assert len(receiver.kinds("SERVER")) == 21
 
 
+def test_spans_that_a_framework_would_send_itself_arrive_once(serve, receiver, program, monkeypatch):
+    monkeypatch.setenv("FASTAPI_OTEL_AUTO_CONFIGURE", "true")
+    program(APP, "app.py")
+    process, ask = serve("-m", "uvicorn", "app:app", "--port", "{port}", "--log-level", "warning")
+    ask()
+    process.send_signal(signal.SIGTERM)
+    process.wait(300)
+    spans = receiver.kinds("SERVER")
+    assert len({span.span_id for span in spans}) == len(spans)
+
+
 def test_uvicorn_says_its_report_before_it_raises_its_signal_again(serve, program, tmp_path):
     program(APP, "app.py")
     process, _ = serve("--report", "uvicorn", "app:app", "--port", "{port}", "--log-level", "warning")
