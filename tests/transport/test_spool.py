@@ -409,9 +409,9 @@ def test_a_file_that_another_process_removes_while_it_is_opened_is_taken(folder,
 
 def test_a_flush_whose_time_is_almost_over_keeps_on_disk_and_sends_nothing(pipeline, spools, shelf):
     made = pipeline(spools=spools(), schedule_delay=60.0)
-    begin = time.monotonic()
     made.every(60, lambda: time.sleep(max(0.0, begin + 1.16 - time.monotonic())))
     made.add(Signal.TRACES, None, b"x")
+    begin = time.monotonic()
     assert made.flush(2.0).spooled == 1  # of which 1.2 are for sending
     assert shelf.seen == []
 
