@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UNIT_TESTS := tests --ignore=tests/browser --ignore=tests/demo --ignore=tests/backends
+CORE_TESTS := $(addprefix tests/,calls recording otlp export metrics transport patching)
 BENCH := $(VENV)-bench
 PROGRAMS := span_cost export_cpu thread_latency throughput_and_loss spool_throughput propagation import_time \
 	serve_ingest
@@ -49,8 +50,11 @@ test-backends: $(STAMP)  ## get the real backends, and run the tests on them
 	$(PYTHON) tests/backends/programs.py
 	$(BIN)/python -m pytest tests/backends $(ARGS)
 
-test-pythons: $(STAMP)  ## the unit tests on every supported Python, and on the oldest and newest OpenTelemetry
+test-pythons: $(STAMP) system-packages  ## the unit tests on every supported Python, with the newest libraries and the oldest
 	bash tests/pythons.sh $(UNIT_TESTS)
+
+test-core: $(STAMP)  ## the core's tests on the newest Python, and on the oldest with the oldest libraries
+	RUNS="3.13 3.10-oldest" bash tests/pythons.sh $(CORE_TESTS)
 
 $(BENCH)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(BENCH)
@@ -64,4 +68,4 @@ bench: $(BENCH)/.installed  ## the benchmarks, against the stock SDK and peers, 
 		$(BENCH)/bin/python benchmarks/$$program.py --json benchmarks/results/$$program.json || exit 1; \
 	done
 
-.PHONY: help setup demo check format system-packages test backends test-backends test-pythons bench
+.PHONY: help setup demo check format system-packages test backends test-backends test-pythons test-core bench

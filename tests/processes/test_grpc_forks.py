@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 
+import grpc
 import pytest
 
 from processes.programs import RUN, Outcomes, Program, environment
@@ -83,7 +84,16 @@ def outcomes(request, tmp_path_factory):
         yield Outcomes(request, run, CASES)
 
 
-@pytest.mark.parametrize("name", CASES)
+of_a_grpc_that_crashes = pytest.mark.xfail(
+    tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 83),
+    reason="before 1.83 gRPC crashes programs that fork while a server of their own runs",
+    strict=False,
+)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=of_a_grpc_that_crashes if "server" in name else ()) for name in CASES]
+)
 def test_every_child_and_the_parent_deliver(name, outcomes):
     names = outcomes[name]
     names.pop("load", None)
