@@ -20,6 +20,14 @@ def test_is_a_span_of_the_api(memory):
     span.end()
 
 
+@pytest.mark.parametrize("kind", ["server", None, 2, StatusCode.OK])
+def test_what_is_no_kind_is_counted_and_the_span_is_internal(memory, kind):
+    memory.tracer.start_span("work", kind=kind).end()
+
+    assert memory.span.kind is SpanKind.INTERNAL
+    assert guard.faults["kind"] == 1
+
+
 def test_a_finished_span_says_what_it_was_told(memory, resource):
     span = memory.tracer.start_span("work", kind=SpanKind.SERVER, attributes={"a": 1}, start_time=100)
     span.set_attribute("b", "text")

@@ -5,6 +5,8 @@ from numbers import Integral, Real
 from types import NoneType
 from typing import Any, Final
 
+from opentelemetry.trace import SpanKind
+
 from mmtrace.recording.guard import report
 from mmtrace.spans import AttributeValue
 
@@ -44,6 +46,14 @@ def clean_key(key: object) -> str | None:
 def clean_name(name: object) -> str:
     """Return `name` as text, empty where it has none. Never raises."""
     return name if type(name) is str else str(clean_value(name) or "")
+
+
+def clean_kind(kind: object) -> SpanKind:
+    """Return `kind`, INTERNAL where it is none. Never raises."""
+    if isinstance(kind, SpanKind):
+        return kind
+    report("kind", f"mmtrace: a {type(kind).__name__} was given for a SpanKind; INTERNAL is used")
+    return SpanKind.INTERNAL
 
 
 def clean_time(time: object) -> int | None:

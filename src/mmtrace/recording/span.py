@@ -13,6 +13,7 @@ from mmtrace.recording.cleaning import (
     SharedAttributes,
     clean,
     clean_key,
+    clean_kind,
     clean_name,
     clean_time,
     clean_value,
@@ -91,7 +92,7 @@ class Span(_Base):
         self.name = name if type(name) is str else clean_name(name)
         self.context = context
         self.parent = parent
-        self.kind = kind
+        self.kind = kind if type(kind) is SpanKind else clean_kind(kind)
         self.end_time: int | None = None
         self._open = True
         self.own_events: list[RecordedEvent] | tuple[()] = ()
