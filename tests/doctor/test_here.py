@@ -105,7 +105,8 @@ mmtrace.configure(service="shop", endpoint="http://127.0.0.1:9", spool="always",
 with mmtrace.span("x"):
     pass
 """
-    environment = {"MMTRACE_SPOOL_DIR": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
+    state = {"MMTRACE_SPOOL_DIR": str(tmp_path), "MMTRACE_METRICS_DIR": str(tmp_path / "metrics")}
+    environment = {**state, "PATH": "", "HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=300, stderr=subprocess.DEVNULL)
     _, said = doctor(*NOWHERE, "--json")
     (disk,) = [section for section in json.loads(said)["sections"] if section["title"] == "On disk"]
