@@ -1,5 +1,6 @@
 """uWSGI forks its workers in C, and Python learns of it only by an option that hardly anybody sets."""
 
+import _imp
 import functools
 import importlib
 import sys
@@ -16,13 +17,20 @@ def hear_of_forks() -> None:
     uwsgi: Any = sys.modules.get("uwsgi")
     if uwsgi is None or not _TELLS.isdisjoint(uwsgi.opt):
         return
-    was_forked = importlib.import_module("ctypes").pythonapi.PyOS_AfterFork_Child  # what `os.fork` calls in a child
+    was_forked = functools.partial(_was_forked, importlib.import_module("ctypes").pythonapi)
     decorators: Any = sys.modules.get("uwsgidecorators")
     if decorators is not None:
         decorators.postfork_chain.insert(0, was_forked)
     else:
         before = getattr(uwsgi, "post_fork_hook", None)
         uwsgi.post_fork_hook = functools.partial(_worker_begins, was_forked, before)
+
+
+def _was_forked(python: Any) -> None:
+    """Do what `os.fork` does in a child."""
+    if sys.version_info >= (3, 13):
+        _imp.acquire_lock()  # `os.fork` took it before: what is called next lets go of it, as only its holder may
+    python.PyOS_AfterFork_Child()
 
 
 def _worker_begins(was_forked: Any, before: Any) -> None:
