@@ -39,9 +39,9 @@ _LOCAL: Final = {
     "file": (("mmtrace.export.file", "OtlpFile"), ("file",)),
 }
 _LAST_TRY: Final = 0.5
+"""Seconds for the rest of a shutdown where a flush at its begin has met nobody."""
 _LONGEST_WAIT: Final = 365 * 86_400.0
 _FLUSH: Final = 5.0
-"""Seconds for the rest of a shutdown where a flush at its begin has met nobody."""
 _LOG_HANDLERS: Final = {"json": "JsonHandler", "otlp": "OtlpHandler"}
 
 
