@@ -86,7 +86,7 @@ def outcomes(request, tmp_path_factory):
 
 of_a_grpc_that_crashes = pytest.mark.xfail(
     tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 83),
-    reason="before 1.83 gRPC crashes programs that fork while a server of their own runs",
+    reason="before gRPC 1.83 such a program, or a child of it, may crash",
     strict=False,
 )
 
