@@ -136,12 +136,15 @@ class InstrumentationCases:
         plain, plain_error = self._use(), self._raised()
         before = telemetry.current
         telemetry.install(Telemetry(tracer))
+        logging.disable()  # a record that is kept keeps the frames of the error that it tells of
         try:
             with instrumented(self.instrumentation, strict=False):
                 assert self._use() == plain
                 assert self._raised() == plain_error
+                guard.forget()
                 gc.collect()  # what is in cycles has to end here too, and not in a test to come
         finally:
+            logging.disable(logging.NOTSET)
             telemetry.install(before)
             guard.forget()
 
