@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from asking import answered
 from ports import free_port
 
 DURATION = "mmtrace.model.call.duration"
@@ -216,7 +216,7 @@ def test_when_the_owner_of_the_port_is_killed_another_process_answers_within_sec
             first = owner if owns(owner, port) else waiting
             first.kill()
             first.wait()
-            assert eventually(lambda: count_at(port)) == 2
+            assert answered(lambda: count_at(port)) == 2
         finally:
             owner.kill()
             waiting.kill()
@@ -235,16 +235,6 @@ def owns(process, port):
 
 def count_at(port):
     return counted(urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode())
-
-
-def eventually(ask):
-    deadline = time.monotonic() + 300
-    while True:
-        try:
-            return ask()
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
 
 def test_the_metrics_can_be_mounted_in_a_server_of_ones_own_before_it_is_configured(receiver):

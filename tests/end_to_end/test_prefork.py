@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
+from asking import answered
 from ports import free_port
 
 BIN = Path(sys.executable).parent
@@ -42,7 +42,7 @@ def start(request, tmp_path, receiver):
         with (tmp_path / "log").open("w") as log:
             command = [*run, *gunicorn, *flags]
             started.append(subprocess.Popen(command, env=environment, cwd=SERVICES, stdout=log, stderr=log))
-        eventually(lambda: get(http, "metrics"))
+        answered(lambda: get(http, "metrics"))
         return http, scraped
 
     yield start
@@ -55,20 +55,6 @@ def get(port, path="", accept=""):
     request = urllib.request.Request(f"http://127.0.0.1:{port}/{path}", headers={"Accept": accept})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read().decode()
-
-
-def eventually(ask, expected=None):
-    """Wait until `ask` answers, and so where that is known: as long as a busy machine needs."""
-    deadline = time.monotonic() + 300
-    while True:
-        try:
-            answer = ask()
-        except OSError as error:
-            answer = error
-        if answer == expected or (expected is None and not isinstance(answer, OSError)):
-            return answer
-        assert time.monotonic() < deadline, f"{answer} instead of {expected}"
-        time.sleep(0.05)
 
 
 def calls(port):
@@ -94,14 +80,14 @@ def owner(port, pids):
 def test_every_page_gives_the_sums_over_all_workers_also_after_the_owner_of_the_port_was_killed(start, kind):
     http, scraped = start(kind)
     pids = Counter(int(get(http)) for _ in range(CALLS))
-    eventually(lambda: calls(scraped), CALLS)
+    answered(lambda: calls(scraped), CALLS)
     for _ in range(6):
         assert calls(http) == CALLS
     killed = owner(scraped, pids) or next(iter(pids))
     os.kill(killed, signal.SIGKILL)
-    assert eventually(lambda: calls(scraped)) == CALLS
-    eventually(lambda: get(http))
+    assert answered(lambda: calls(scraped)) == CALLS
+    answered(lambda: get(http))
     for _ in range(6):
         get(http)
-    eventually(lambda: calls(scraped), CALLS + 7)
+    answered(lambda: calls(scraped), CALLS + 7)
     assert calls(http) == CALLS + 7

@@ -1,10 +1,10 @@
 """Who says what the processes of a service measured; each `Speaker` stands for one process of it."""
 
 import http.client
-import threading
 
 import pytest
 
+from asking import answered
 from mmtrace.errors import ConfigurationError
 from mmtrace.export.prometheus import PrometheusServer
 from mmtrace.export.speaker import Speaker
@@ -69,20 +69,6 @@ def calls(text):
     return float(line.rsplit(" ", 1)[1])
 
 
-def eventually(ask, expected):
-    """Wait, as long as a busy machine needs, until `ask` answers so."""
-    waiting, answer = threading.Event(), None
-    for _ in range(600):
-        try:
-            answer = ask()
-        except OSError as error:
-            answer = error
-        if answer == expected:
-            return
-        waiting.wait(0.05)
-    raise AssertionError(f"{answer} instead of {expected}")
-
-
 def test_the_first_process_answers_for_all(process, port):
     first, second = process(port), process(port)
     first.speaker.open()
@@ -99,7 +85,7 @@ def test_what_others_counted_is_there_without_their_doing(process, port):
     second.speaker.open()
     first.call(1)
     second.call(10)
-    eventually(lambda: scraped(port), 11)
+    answered(lambda: scraped(port), 11, patience=30.0)
 
 
 def test_when_the_owner_of_the_port_ends_another_process_answers(process, port):
@@ -109,7 +95,7 @@ def test_when_the_owner_of_the_port_ends_another_process_answers(process, port):
     first.call(1)
     second.call(10)
     first.end()
-    eventually(lambda: scraped(port), 11)
+    answered(lambda: scraped(port), 11, patience=30.0)
 
 
 def test_a_port_of_a_foreign_program_is_an_error_that_says_so(process):
